@@ -1,0 +1,19 @@
+//! Money is whole won; there is no fraction and no float anywhere.
+
+use serde::{Deserialize, Serialize};
+
+/// An amount in South Korean won. Arithmetic is checked only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = i64)]
+pub struct Won(pub i64);
+
+impl Won {
+    pub fn checked_add(self, other: Won) -> Option<Won> {
+        self.0.checked_add(other.0).map(Won)
+    }
+
+    pub fn checked_sub(self, other: Won) -> Option<Won> {
+        self.0.checked_sub(other.0).map(Won)
+    }
+}
