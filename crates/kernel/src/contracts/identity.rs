@@ -119,3 +119,23 @@ impl Request for MintedTokens {
     const PATH: &'static str = "identity/minted-tokens";
     type Answer = Vec<MintedToken>;
 }
+
+/// Which sign-ins ended since a moment? Every gateway asks once a second.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokedSince {
+    /// Unix milliseconds of the database's clock.
+    pub since_ms: i64,
+}
+
+/// A session that ended, or all of a person's tokens made up to a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    pub session_id: Option<crate::SessionId>,
+    pub user_id: Option<UserId>,
+    pub at_ms: i64,
+}
+
+impl Request for RevokedSince {
+    const PATH: &'static str = "identity/revoked-since";
+    type Answer = Vec<Revoked>;
+}

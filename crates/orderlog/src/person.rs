@@ -1,0 +1,84 @@
+//! The pseudonym of a person within one offer.
+
+use crate::error::{FormatError, lower_hex};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Who claims, without saying who: the same within an offer, unlinkable between two offers.
+/// The text is 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Person(pub [u8; 16]);
+
+/// What lets its owner show that a pseudonym is theirs; shown to nobody else.
+pub type PersonKey = [u8; 32];
+
+impl Person {
+    /// The pseudonym and its key, from the yard's person secret, the offer's base name
+    /// (`<yard>/offers/<offer id>`) and the user.
+    pub fn derive(person_secret: &[u8], base: &str, user_id: Uuid) -> (Person, PersonKey) {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(person_secret) {
+            Ok(mac) => mac,
+            Err(_) => unreachable!("HMAC takes keys of any length"),
+        };
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        mac.update(base.as_bytes());
+        mac.update(b"\n");
+        mac.update(user_id.hyphenated().encode_lower(&mut id).as_bytes());
+        let key = mac.finalize().into_bytes().into();
+        (Person::from_key(&key, base, user_id), key)
+    }
+
+    /// The pseudonym that belongs to this key: how its owner proves which one is theirs.
+    pub fn from_key(key: &PersonKey, base: &str, user_id: Uuid) -> Person {
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        let digest = Sha256::new()
+            .chain_update(b"madang-person-1\n")
+            .chain_update(base.as_bytes())
+            .chain_update(b"\n")
+            .chain_update(user_id.hyphenated().encode_lower(&mut id).as_bytes())
+            .chain_update(b"\n")
+            .chain_update(key)
+            .finalize();
+        let mut person = [0; 16];
+        person.copy_from_slice(&digest[..16]);
+        Person(person)
+    }
+
+    pub(crate) fn hex(&self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text
+    }
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Person {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        lower_hex(text).map(Person).ok_or_else(|| {
+            FormatError::new(
+                "person",
+                format!("{text:?} is not 32 lower-case hex digits"),
+            )
+        })
+    }
+}

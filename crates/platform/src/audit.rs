@@ -1,0 +1,34 @@
+//! The audit log: who changed what others rely on, when, why, from what to what.
+
+use kernel::UserId;
+use serde_json::Value;
+
+use crate::db::{DbError, Query, Tx, args};
+
+/// One entry, written in the transaction of the change.
+pub struct Entry<'a> {
+    pub actor: Option<UserId>,
+    /// `offer.pause`, `user.role`, …
+    pub action: &'a str,
+    /// The id of what was changed.
+    pub subject: String,
+    pub reason: Option<&'a str>,
+    pub before: Value,
+    pub after: Value,
+}
+
+pub async fn record(tx: &Tx, entry: Entry<'_>) -> Result<(), DbError> {
+    let now_ms = tx.now_ms().await?;
+    let sql = "INSERT INTO audit (at_ms, actor, action, subject, reason, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let args = args![
+        now_ms,
+        entry.actor.map(|user| user.0),
+        entry.action,
+        entry.subject,
+        entry.reason.map(str::to_owned),
+        entry.before.to_string(),
+        entry.after.to_string(),
+    ];
+    tx.run(sql, args).await?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The HTTP edge: problems, typed input, callers, idempotency, conditional edits, and the server loop.
+
+pub mod auth;
+mod edge;
+mod idempotency;
+mod input;
+mod listen;
+mod lists;
+pub mod openapi;
+mod problem;
+
+pub use auth::Caller;
+pub use edge::{Edge, RequestId, edge};
+pub use idempotency::{Idempotency, Remembered};
+pub use input::{BODY_BYTES_MAX, Body, IdPath, Validated};
+pub use listen::{bind, serve};
+pub use lists::{IfMatch, ListQuery};
+pub use problem::{Code, FieldError, Language, Problem, ProblemBody, codes};
+
+/// What a handler ends in.
+pub type Result<T> = std::result::Result<T, Problem>;

@@ -1,0 +1,59 @@
+//! The server loop: HTTP/1.1 on a socket, slow clients cut off, answers under way finished at shutdown.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+
+/// A crowd that connects in the same instant waits here instead of being refused.
+const BACKLOG: u32 = 4_096;
+/// Slow headers would hold a connection for nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is under way at shutdown gets so long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `stop` is cancelled. Handlers see the peer as `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(connection) => connection,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come free.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Why: without it small answers wait for the peer's delayed acknowledgement.
+        stream.set_nodelay(true).ok();
+        let service = app.clone().layer(axum::Extension(ConnectInfo(peer)));
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that went away is its own affair.
+            connection.await.ok();
+        });
+    }
+    tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.ok();
+}

@@ -1,0 +1,113 @@
+//! Jobs: stored schedules, one run per due time whatever the number of processes, caught up after a stop.
+//!
+//! A job takes no input and repairs from full state, so that running it once more is harmless.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use croner::Cron;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{Db, DbError, Query, args};
+use crate::lease::Lease;
+
+/// When a job is due.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// So many milliseconds after its last run began.
+    Every(i64),
+    /// A cron pattern in the yard's time zone (minutes first).
+    Cron { pattern: &'static str, offset_s: i32 },
+}
+
+type Work = dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
+
+#[derive(Clone)]
+pub struct Job {
+    pub name: &'static str,
+    pub schedule: Schedule,
+    pub db: Db,
+    pub work: Arc<Work>,
+}
+
+/// A run that takes longer loses its lease to another process.
+const LEASE_MS: i64 = 60_000;
+const LOOK_MS_MAX: i64 = 1_000;
+
+impl Job {
+    pub fn new<F>(name: &'static str, schedule: Schedule, db: Db, work: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync + 'static,
+    {
+        Self { name, schedule, db, work: Arc::new(work) }
+    }
+
+    /// Runs it whenever it is due, until stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        let lease = Lease::new(self.db.clone(), format!("job {}", self.name), LEASE_MS);
+        while !stop.is_cancelled() {
+            let pause_ms = match self.step(&lease).await {
+                Ok(next_ms) => (next_ms - self.db.clock().now_ms()).clamp(5, LOOK_MS_MAX),
+                Err(error) => {
+                    tracing::warn!(job = self.name, %error, "a job could not look at its schedule");
+                    LOOK_MS_MAX
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(pause_ms.unsigned_abs())) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        lease.release().await;
+    }
+
+    /// Runs it if it is due; answers when it is due next.
+    async fn step(&self, lease: &Lease) -> Result<i64, DbError> {
+        let now_ms = self.db.clock().now_ms();
+        let due = self.db.one::<(i64,)>("SELECT due_ms FROM job WHERE name = $1", args![self.name]).await?;
+        if let Some((due_ms,)) = due.filter(|row| row.0 > now_ms) {
+            return Ok(due_ms);
+        }
+        if lease.hold().await?.is_none() {
+            return Ok(now_ms + LOOK_MS_MAX);
+        }
+        let outcome = std::panic::AssertUnwindSafe((self.work)()).catch_unwind().await;
+        let error = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{error:#}")),
+            Err(_panic) => Some("panicked".to_owned()),
+        };
+        if let Some(error) = &error {
+            tracing::error!(job = self.name, error, "a job failed; it runs again when it is next due");
+            metrics::counter!("madang_job_failures_total", "job" => self.name).increment(1);
+        }
+        let next_ms = self.next_ms(now_ms);
+        let (name, ended_ms) = (self.name, self.db.clock().now_ms());
+        self.db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let sql = "INSERT INTO job (name, due_ms, last_started_ms, last_ended_ms, last_error, runs) VALUES ($1, $2, $3, $4, $5, 1)
+                               ON CONFLICT (name) DO UPDATE SET due_ms = $2, last_started_ms = $3, last_ended_ms = $4, last_error = $5, runs = job.runs + 1";
+                    tx.run(sql, args![name, next_ms, now_ms, ended_ms, error]).await
+                })
+            })
+            .await?;
+        Ok(next_ms)
+    }
+
+    fn next_ms(&self, now_ms: i64) -> i64 {
+        match &self.schedule {
+            Schedule::Every(every_ms) => now_ms + every_ms,
+            Schedule::Cron { pattern, offset_s } => next_cron(pattern, *offset_s, now_ms).unwrap_or(now_ms + 3_600_000),
+        }
+    }
+}
+
+fn next_cron(pattern: &str, offset_s: i32, now_ms: i64) -> Option<i64> {
+    let zone = chrono::FixedOffset::east_opt(offset_s)?;
+    let now = chrono::DateTime::from_timestamp_millis(now_ms)?.with_timezone(&zone);
+    Some(Cron::from_str(pattern).ok()?.find_next_occurrence(&now, false).ok()?.timestamp_millis())
+}
