@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orderlog::{FormatError, Leaf, Person, PoolCode, ReturnReason, Rules, Want, WantError};
+use orderlog::{FormatError, Hash, Leaf, Person, PoolCode, ReturnReason, Rules, Want, WantError};
 use uuid::Uuid;
 
 use crate::claim::{Claim, ClaimInput, ClaimState};
@@ -93,6 +93,9 @@ pub struct Decision {
     pub changed: Vec<Decided>,
     /// One per input, in the same order.
     pub answers: Vec<Answer>,
+    /// Every rules that came into force, oldest first, with the hash their leaf names: each is to be published,
+    /// though only the last is in force in `head`.
+    pub rules: Vec<(Hash, Arc<Rules>)>,
     /// Refusals numbered by this batch: person, want, seq, index.
     pub refused: Vec<(Person, Want, u64, u64)>,
 }
@@ -111,15 +114,28 @@ pub struct Decided {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
     /// A new claim: held, confirmed, waiting or assigned. `leaf` is the index of its leaf.
-    Placed { claim: Arc<Claim>, leaf: u64 },
+    Placed {
+        claim: Arc<Claim>,
+        leaf: u64,
+    },
     /// He has an open claim already: the newest.
-    Has { claim: Arc<Claim> },
+    Has {
+        claim: Arc<Claim>,
+    },
     /// The claim his idempotency key made, ended or not.
-    Idempotent { claim: Arc<Claim> },
+    Idempotent {
+        claim: Arc<Claim>,
+    },
     /// Nothing free and no line. `repeat`: numbered by an earlier leaf. Both numbers are none past the limit of
     /// logged refusals.
-    Refused { seq: Option<u64>, index: Option<u64>, repeat: bool },
-    NotOpen { opens_ms: i64 },
+    Refused {
+        seq: Option<u64>,
+        index: Option<u64>,
+        repeat: bool,
+    },
+    NotOpen {
+        opens_ms: i64,
+    },
     Closed,
     Paused,
     /// As many open claims as the rules allow.
@@ -130,15 +146,24 @@ pub enum Answer {
     /// row must give up its ordinal in a transaction of its own.
     NextBatch,
     /// `leaf` is none when the claim already was where the move leads.
-    Moved { claim: Arc<Claim>, leaf: Option<u64> },
+    Moved {
+        claim: Arc<Claim>,
+        leaf: Option<u64>,
+    },
     /// The state machine, or who moves, does not allow it.
-    Illegal { state: ClaimState },
+    Illegal {
+        state: ClaimState,
+    },
     /// No such claim, or not his.
     Gone,
     /// `leaf` is none when the offer already was so.
-    Hand { leaf: Option<u64> },
+    Hand {
+        leaf: Option<u64>,
+    },
     /// The new rules leave this pool less room than is taken.
-    BelowTaken { pool: PoolCode },
+    BelowTaken {
+        pool: PoolCode,
+    },
     /// The new rules contradict what stands.
     BadRules(RulesClash),
     /// The rules do not allow this want.

@@ -1,9 +1,10 @@
 //! Who was refused what: a fold of the log, kept in memory by every process that decides.
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 use orderlog::{Event, Leaf, Outcome, Person, Want};
 
 use crate::batch::Refused;
+use crate::head::Head;
 
 #[cfg(test)]
 mod tests;
@@ -13,17 +14,21 @@ mod tests;
 pub struct Refusals {
     size: u64,
     entries: Vec<Entry>,
-    /// Places in `entries`, by the hash of person and want.
+    /// Places in `entries`, by the hash of the person.
     places: HashTable<u32>,
     wants: HashMap<Want, u32>,
     /// The same by the text in the log, so that a want is parsed once and not once per refusal.
     texts: HashMap<Box<[u8]>, u32>,
+    /// People who were refused and have claimed with another outcome since.
+    settled: HashSet<Person>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     person: Person,
     want: u32,
+    /// The person got a place, or a place in the line, after this refusal.
+    placed_since: bool,
     seq: u64,
     index: u64,
 }
@@ -58,14 +63,36 @@ impl Refusals {
         self.entries.is_empty()
     }
 
+    /// Whether this person was placed after a refusal: what he has now is not in this fold.
+    pub fn settled(&self, person: &Person) -> bool {
+        self.settled.contains(person)
+    }
+
+    /// The number of a refusal that may be told again without deciding: `head` is one this process read or committed
+    /// at most 250 ms ago, this fold is complete up to it, and by that head the person has nothing, the want is not
+    /// free and there is no line. None where the batch must decide.
+    pub fn repeat(&self, head: &Head, person: &Person, want: &Want) -> Option<(u64, u64)> {
+        let sold_out = !head.rules.waitlist && !head.is_free(want);
+        let taking = !head.closed && !head.paused && head.rules.per_person == 1;
+        if self.size < head.size || !sold_out || !taking {
+            return None;
+        }
+        let entry = self.find(person, want)?;
+        (!entry.placed_since && entry.index < head.size).then_some((entry.seq, entry.index))
+    }
+
     /// Folds the next leaf; one folded before is passed over.
     pub fn apply(&mut self, leaf: &Leaf) -> Result<(), FoldError> {
         if !self.is_next(leaf.index)? {
             return Ok(());
         }
-        if let Event::Claim { seq, person, want, outcome: Outcome::Refused, .. } = &leaf.event {
-            let want = self.intern(want)?;
-            self.insert(Entry { person: *person, want, seq: *seq, index: leaf.index })?;
+        match &leaf.event {
+            Event::Claim { seq, person, want, outcome: Outcome::Refused, .. } => {
+                let want = self.intern(want)?;
+                self.insert(*person, want, *seq, leaf.index)?;
+            }
+            Event::Claim { person, .. } => self.place(person),
+            _ => {}
         }
         self.size += 1;
         Ok(())
@@ -76,15 +103,19 @@ impl Refusals {
     pub fn apply_bundle(&mut self, first_index: u64, mut bundle: &[u8]) -> Result<(), FoldError> {
         let mut index = first_index;
         while !bundle.is_empty() {
-            let malformed = FoldError::Malformed { index };
-            let (len, rest) = bundle.split_first_chunk::<2>().ok_or(malformed.clone())?;
-            let (line, rest) =
-                rest.split_at_checked(usize::from(u16::from_be_bytes(*len))).ok_or(malformed.clone())?;
+            let malformed = || FoldError::Malformed { index };
+            let (len, rest) = bundle.split_first_chunk::<2>().ok_or_else(malformed)?;
+            let len = usize::from(u16::from_be_bytes(*len));
+            let (line, rest) = rest.split_at_checked(len).ok_or_else(malformed)?;
             if self.is_next(index)? {
-                if let Some(fields) = line.strip_suffix(b" refused") {
-                    let (seq, person, want) = refusal(fields).ok_or(malformed.clone())?;
-                    let want = self.intern_text(want).ok_or(malformed)?;
-                    self.insert(Entry { person, want, seq, index })?;
+                if let Some(fields) = claim_fields(line) {
+                    let (seq, person, want, outcome) = claim(fields).ok_or_else(malformed)?;
+                    if outcome == b"refused" {
+                        let want = self.intern_text(want).ok_or_else(malformed)?;
+                        self.insert(person, want, seq, index)?;
+                    } else {
+                        self.place(&person);
+                    }
                 }
                 self.size += 1;
             }
@@ -96,29 +127,61 @@ impl Refusals {
 
     fn is_next(&self, index: u64) -> Result<bool, FoldError> {
         if index > self.size {
-            return Err(FoldError::Gap { size: self.size, index });
+            return Err(FoldError::Gap {
+                size: self.size,
+                index,
+            });
         }
         Ok(index == self.size)
     }
 
+    /// Remembers a placed person if he was refused before.
+    fn settle(&mut self, who: &Person) {
+        let refused = |want: u32| self.at(who, want).is_some();
+        if (0..).take(self.wants.len()).any(refused) {
+            self.settled.insert(*who);
+        }
+    }
+
+    fn at(&self, person: &Person, want: u32) -> Option<u32> {
+        let same = |at: &u32| {
+            let known = &self.entries[*at as usize];
+            known.person == *person && known.want == want
+        };
+        self.places.find(hash(person, want), same).copied()
+    }
+
     /// The first number stands, should the log ever hold two.
-    fn insert(&mut self, entry: Entry) -> Result<(), FoldError> {
+    fn insert(&mut self, person: Person, want: u32, seq: u64, index: u64) -> Result<(), FoldError> {
         let Self { entries, places, .. } = self;
+        let hash = hash(&person);
         let same = |at: &u32| {
             let known = &entries[*at as usize];
-            known.person == entry.person && known.want == entry.want
+            known.person == person && known.want == want
         };
-        let hash = hash(&entry.person, entry.want);
         if places.find(hash, same).is_some() {
             return Ok(());
         }
         let at = u32::try_from(entries.len()).map_err(|_| FoldError::Full)?;
-        entries.push(entry);
-        places.insert_unique(hash, at, |at| {
-            let known = &entries[*at as usize];
-            self::hash(&known.person, known.want)
-        });
+        entries.push(Entry { person, want, placed_since: false, seq, index });
+        places.insert_unique(hash, at, |at| self::hash(&entries[*at as usize].person));
         Ok(())
+    }
+
+    fn place(&mut self, person: &Person) {
+        for at in self.places.iter_hash(hash(person)) {
+            let entry = &mut self.entries[*at as usize];
+            entry.placed_since |= entry.person == *person;
+        }
+    }
+
+    fn find(&self, person: &Person, want: &Want) -> Option<&Entry> {
+        let want = *self.wants.get(want)?;
+        let same = |at: &u32| {
+            let known = &self.entries[*at as usize];
+            known.person == *person && known.want == want
+        };
+        self.places.find(hash(person), same).map(|at| &self.entries[*at as usize])
     }
 
     fn intern(&mut self, want: &Want) -> Result<u32, FoldError> {
@@ -142,32 +205,30 @@ impl Refusals {
 
 impl Refused for Refusals {
     fn get(&self, person: &Person, want: &Want) -> Option<(u64, u64)> {
-        let want = *self.wants.get(want)?;
-        let at = self.places.find(hash(person, want), |at| {
-            let known = &self.entries[*at as usize];
-            known.person == *person && known.want == want
-        })?;
-        let entry = &self.entries[*at as usize];
-        Some((entry.seq, entry.index))
+        self.find(person, want).map(|entry| (entry.seq, entry.index))
     }
 }
 
 /// Why no hasher: a person is a piece of a SHA-256 sum nobody can choose, and spread evenly.
-fn hash(person: &Person, want: u32) -> u64 {
+fn hash(person: &Person) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = person.0;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(want).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// `(seq, person, want)` of `1 <index> <decided_ms> claim <seq> <person> <received_ms> <want>`.
-fn refusal(fields: &[u8]) -> Option<(u64, Person, &[u8])> {
-    let mut fields = fields.split(|byte| *byte == b' ').skip(3);
-    if fields.next()? != b"claim" {
-        return None;
-    }
+/// What follows `1 <index> <decided_ms> claim ` in a claim's line; none for other events.
+fn claim_fields(line: &[u8]) -> Option<&[u8]> {
+    let mut fields = line.splitn(5, |byte| *byte == b' ').skip(3);
+    (fields.next()? == b"claim").then(|| fields.next()).flatten()
+}
+
+/// `(seq, person, want, outcome)` of `<seq> <person> <received_ms> <want> <outcome>`.
+fn claim(fields: &[u8]) -> Option<(u64, Person, &[u8], &[u8])> {
+    let mut fields = fields.split(|byte| *byte == b' ');
     let seq = decimal(fields.next()?)?;
     let person = person(fields.next()?)?;
     let want = fields.nth(1)?;
-    fields.next().is_none().then_some((seq, person, want))
+    let outcome = fields.next()?;
+    fields.next().is_none().then_some((seq, person, want, outcome))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

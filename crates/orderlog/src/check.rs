@@ -31,8 +31,6 @@ use std::fmt;
 use uuid::Uuid;
 
 mod sale;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use sale::Checker;

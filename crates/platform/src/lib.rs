@@ -2,11 +2,16 @@
 //!
 //! Invariant: knows no context.
 
+pub mod admission;
 pub mod audit;
 pub mod db;
 pub mod events;
 pub mod http;
 pub mod jobs;
+pub mod keys;
 pub mod lease;
 pub mod peers;
+pub mod revocation;
+pub mod search;
 pub mod service;
+pub mod token;

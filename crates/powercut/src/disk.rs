@@ -15,6 +15,8 @@ use crate::Survivors;
 const SECTOR_BYTES: u64 = 512;
 /// One of so many surviving sectors is torn.
 const TORN_ONE_IN: u32 = 8;
+/// Beyond so many unsynced changes of a file the older half counts as durable: a kernel too writes back old pages unasked.
+const UNSYNCED_MAX: usize = 4096;
 
 /// Tells one file from another that later has the same name: device and inode number.
 pub type Identity = (u64, u64);
@@ -130,12 +132,7 @@ impl State {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        let count = changes.saturating_sub(node.synced);
-        let bytes = Arc::make_mut(&mut node.bytes);
-        for change in node.unsynced.drain(..count as usize) {
-            change.as_piece().apply(bytes);
-        }
-        node.synced += count;
+        node.settle(changes.saturating_sub(node.synced) as usize);
 
         let name = self
             .live
@@ -194,6 +191,9 @@ impl State {
     fn record(&mut self, id: NodeId, change: Change) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.unsynced.push(change);
+            if node.unsynced.len() > UNSYNCED_MAX {
+                node.settle(UNSYNCED_MAX / 2);
+            }
         }
     }
 
@@ -232,6 +232,15 @@ struct Node {
 }
 
 impl Node {
+    /// Makes the oldest `count` changes durable.
+    fn settle(&mut self, count: usize) {
+        let bytes = Arc::make_mut(&mut self.bytes);
+        for change in self.unsynced.drain(..count) {
+            change.as_piece().apply(bytes);
+        }
+        self.synced += count as u64;
+    }
+
     fn image(&self, rng: &mut StdRng, survivors: Survivors, kept: f64) -> Vec<u8> {
         let mut bytes = self.bytes.to_vec();
         let mut pieces: Vec<Piece> = match survivors {

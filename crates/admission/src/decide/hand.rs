@@ -11,7 +11,9 @@ impl Batch<'_> {
     /// A closed offer neither pauses nor resumes; what already is so is no error.
     pub(super) fn hand(&mut self, hand: &Hand) -> Result<Reply, NeedLine> {
         let leaf = match hand {
-            Hand::Pause | Hand::Resume if self.head.closed => return Ok(Reply::Done(Answer::Closed)),
+            Hand::Pause | Hand::Resume if self.head.closed => {
+                return Ok(Reply::Done(Answer::Closed));
+            }
             Hand::Pause if !self.head.paused => {
                 self.head.paused = true;
                 Some(self.log(Event::Pause))
@@ -44,6 +46,7 @@ impl Batch<'_> {
         }
         let leaf = self.log(Event::Rules { sha });
         self.head.rules = Arc::new(rules.clone());
+        self.rules.push((sha, self.head.rules.clone()));
         self.head.rules_sha = sha;
         self.head.version += 1;
         self.head.pools = pools;
@@ -71,13 +74,25 @@ impl Batch<'_> {
             return clash("fewer units");
         }
         let kept = |pool: &orderlog::PoolRule| {
-            rules.pools.iter().any(|p| p.code == pool.code && p.group == pool.group)
+            rules
+                .pools
+                .iter()
+                .any(|p| p.code == pool.code && p.group == pool.group)
         };
         if !old.pools.iter().all(kept) {
             return clash("a pool left or changed its group");
         }
-        let min_before = |group: &str| old.want.iter().find(|rule| *rule.group == *group).map_or(0, |rule| rule.min);
-        if rules.want.iter().any(|rule| rule.min > min_before(&rule.group)) {
+        let min_before = |group: &str| {
+            old.want
+                .iter()
+                .find(|rule| *rule.group == *group)
+                .map_or(0, |rule| rule.min)
+        };
+        if rules
+            .want
+            .iter()
+            .any(|rule| rule.min > min_before(&rule.group))
+        {
             return clash("more of a group is required");
         }
         Ok(())

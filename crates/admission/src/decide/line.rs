@@ -20,7 +20,9 @@ impl Batch<'_> {
     /// Gives units back to their pools.
     pub(super) fn free(&mut self, want: &Want) {
         for (code, units) in want.units() {
-            let Some(i) = self.head.place(code) else { continue };
+            let Some(i) = self.head.place(code) else {
+                continue;
+            };
             let pool = &mut self.head.pools[i];
             // Why: nobody was waiting for a pool that had enough for the largest want there can be.
             self.freed[i] |= pool.free() < self.head.rules.units_max;
@@ -39,7 +41,11 @@ impl Batch<'_> {
         if self.line_moves() {
             self.grant_in_turn()?;
         }
-        let left = self.freed.iter().zip(&self.head.pools).any(|(freed, pool)| *freed && pool.free() > 0);
+        let left = self
+            .freed
+            .iter()
+            .zip(&self.head.pools)
+            .any(|(freed, pool)| *freed && pool.free() > 0);
         self.came_free |= left;
         self.freed.fill(false);
         Ok(())
@@ -51,10 +57,14 @@ impl Batch<'_> {
         let mut worth_looking = self.head.waiting > 0 && self.somebody_could_want();
         while worth_looking {
             if at == self.line_loaded && !self.line_complete {
-                let after_seq = self.line[..at].last().map_or(0, |last| self.claim_at(*last).seq);
+                let after_seq = self.line[..at]
+                    .last()
+                    .map_or(0, |last| self.claim_at(*last).seq);
                 return Err(NeedLine { after_seq });
             }
-            let Some(&work) = self.line.get(at) else { break };
+            let Some(&work) = self.line.get(at) else {
+                break;
+            };
             at += 1;
             let claim = self.claim_at(work);
             if claim.state == ClaimState::Waitlisted {
@@ -77,7 +87,10 @@ impl Batch<'_> {
     fn somebody_could_want(&self) -> bool {
         let rules = &self.head.rules;
         let has_room = |i: usize| self.head.pools[i].free() > 0;
-        self.freed.iter().enumerate().any(|(i, freed)| *freed && has_room(i))
+        self.freed
+            .iter()
+            .enumerate()
+            .any(|(i, freed)| *freed && has_room(i))
             && rules.want.iter().filter(|rule| rule.min > 0).all(|rule| {
                 let mut of_group = rules.pools.iter().filter(|pool| pool.group == rule.group);
                 of_group.any(|pool| self.head.place(&pool.code).is_some_and(has_room))

@@ -1,14 +1,15 @@
 //! The sale, recomputed leaf by leaf.
 
 use super::{Counts, Findings, OpenClaims, PoolReport, Violation, ViolationKind as Kind};
-use crate::leaf::{Event, Leaf, Outcome};
+use crate::leaf::{Event, Leaf};
 use crate::merkle::Hash;
 use crate::person::Person;
-use crate::rules::{ConfirmMode, ReturnTo, Rules};
+use crate::rules::{ReturnTo, Rules};
 use crate::want::{PoolCode, Want};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+mod claims;
 mod moves;
 
 /// Recomputes a sale from its leaves. Rules are given by [`Checker::add_rules`] before the leaf that
@@ -257,14 +258,13 @@ impl Checker {
 
     /// The pools as they are now, sorted by code.
     pub fn pools(&self) -> Vec<PoolReport> {
-        let label = |code| {
-            self.rules()
-                .and_then(|rules| rules.pool(code))
-                .map(|pool| pool.label.clone())
-        };
         let report = |(code, pool): (&PoolCode, &Pool)| PoolReport {
             code: *code,
-            label: label(code).unwrap_or_default(),
+            label: self
+                .rules()
+                .and_then(|rules| rules.pool(code))
+                .map(|rule| rule.label.clone())
+                .unwrap_or_default(),
             capacity: pool.capacity,
             held_back: pool.held_back,
             taken: pool.taken,
@@ -389,156 +389,6 @@ impl Checker {
         }
         self.pools = pools;
         self.grants_due = true;
-    }
-
-    fn claim(&mut self, leaf: &Leaf, seq: u64, person: Person, want: &Want, outcome: Outcome) {
-        if seq != self.next_seq {
-            self.lie(
-                leaf.index,
-                Kind::Seq,
-                format!("seq {} was next", self.next_seq),
-            );
-        }
-        self.next_seq = seq.saturating_add(1);
-        let Some(rules) = self.rules.as_ref().map(|in_force| in_force.rules.clone()) else {
-            return;
-        };
-        if let Err(error) = rules.check_want(want) {
-            self.lie(leaf.index, Kind::Want, error.to_string());
-        }
-        if outcome != Outcome::Assigned {
-            self.check_open(leaf, &rules);
-        }
-        if self.open_of.get(&person).copied().unwrap_or(0) >= rules.per_person {
-            let detail = format!("{person} has {} open claims already", rules.per_person);
-            self.lie(leaf.index, Kind::PersonLimit, detail);
-        }
-        self.check_outcome(leaf, &rules, want, outcome);
-        self.place(leaf, &rules, seq, person, want, outcome);
-    }
-
-    fn check_open(&mut self, leaf: &Leaf, rules: &Rules) {
-        if leaf.decided_ms < rules.opens_ms {
-            self.lie(
-                leaf.index,
-                Kind::NotOpen,
-                format!("opens at {}", rules.opens_ms),
-            );
-        }
-        if self.closed || leaf.decided_ms >= rules.closes_ms {
-            self.lie(leaf.index, Kind::Closed, "a claim after the close");
-        }
-        if self.paused {
-            self.lie(leaf.index, Kind::Paused, "a claim while paused");
-        }
-    }
-
-    fn check_outcome(&mut self, leaf: &Leaf, rules: &Rules, want: &Want, outcome: Outcome) {
-        if outcome == Outcome::Assigned {
-            if !self.is_there(want, Take::HeldBackFirst) {
-                self.lie(
-                    leaf.index,
-                    Kind::OverCapacity,
-                    format!("{want} was not there to assign"),
-                );
-            }
-            return;
-        }
-        let free = self.is_there(want, Take::Free);
-        let due = match (free, rules.confirm, rules.waitlist) {
-            (true, ConfirmMode::Later, _) => Outcome::Held,
-            (true, ConfirmMode::AtOnce, _) => Outcome::Confirmed,
-            (false, _, true) => Outcome::Waitlisted,
-            (false, _, false) => Outcome::Refused,
-        };
-        let given = matches!(outcome, Outcome::Held | Outcome::Confirmed);
-        if given && !free {
-            self.lie(
-                leaf.index,
-                Kind::OverCapacity,
-                format!("{want} was not free"),
-            );
-        } else if outcome != due {
-            self.lie(
-                leaf.index,
-                Kind::Outcome,
-                format!("{outcome} where {due} was due"),
-            );
-        }
-    }
-
-    /// Takes the claim as the leaf tells it.
-    fn place(
-        &mut self,
-        leaf: &Leaf,
-        rules: &Rules,
-        seq: u64,
-        person: Person,
-        want: &Want,
-        outcome: Outcome,
-    ) {
-        let counts = &mut self.counts;
-        let (count, state, hold_s, take) = match outcome {
-            Outcome::Held => (&mut counts.held, State::Held, rules.hold_s, Take::Free),
-            Outcome::Confirmed => (
-                &mut counts.confirmed_at_once,
-                State::Confirmed,
-                0,
-                Take::Free,
-            ),
-            Outcome::Waitlisted => (&mut counts.waitlisted, State::Waitlisted, 0, Take::Free),
-            Outcome::Assigned => (
-                &mut counts.assigned,
-                State::Held,
-                rules.waitlist_hold_s,
-                Take::HeldBackFirst,
-            ),
-            Outcome::Refused => {
-                counts.refused += 1;
-                self.refuse(leaf, rules, person, want);
-                return;
-            }
-        };
-        *count += 1;
-        if state == State::Waitlisted {
-            self.line.entry(want.clone()).or_default().insert(seq);
-        } else {
-            self.take(want, take);
-        }
-        *self.open_of.entry(person).or_default() += 1;
-        let hold_end_ms = hold_end_ms(leaf, hold_s);
-        let want = want.clone();
-        self.claims.insert(
-            seq,
-            Claim {
-                person,
-                want,
-                state,
-                hold_end_ms,
-            },
-        );
-    }
-
-    fn refuse(&mut self, leaf: &Leaf, rules: &Rules, person: Person, want: &Want) {
-        self.refusals += 1;
-        if self.refusals > rules.refusals_logged_max {
-            self.lie(
-                leaf.index,
-                Kind::Refusal,
-                "more refusals than the rules let be logged",
-            );
-        }
-        let first = match self.refused.get_mut(want) {
-            Some(people) => people.insert(person),
-            None => self.refused.entry(want.clone()).or_default().insert(person),
-        };
-        if !first {
-            self.lie(
-                leaf.index,
-                Kind::Refusal,
-                format!("{person} has a number for {want} already"),
-            );
-        }
     }
 
     /// Whether places still go to those who wait.

@@ -10,6 +10,8 @@ use crate::tiles::{self, Tile, TileKind};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+const FULL_TILE_BYTES: usize = 32 * tiles::TILE_WIDTH as usize;
+
 /// Where a log is read from, by the paths of the published prefix: `checkpoint`, `keys`,
 /// `tile/entries/000`, `rules/<sha>`, `logs/1/checkpoint`, …
 pub trait Source {
@@ -203,9 +205,8 @@ impl<S: Source> Verifier<'_, S> {
     /// A bundle cut to the tile's width: a partial one may be gone once the full one is there.
     fn fetch_bundle(&self, prefix: &str, tile: Tile) -> Result<Vec<u8>, Found> {
         let mut bundle = self.fetch_tile(prefix, tile)?;
-        let mut entries = tiles::entries(&bundle).map_while(Result::ok);
+        let entries = tiles::entries(&bundle).map_while(Result::ok);
         let lengths: Vec<_> = entries
-            .by_ref()
             .take(tile.width.into())
             .map(|entry| 2 + entry.len())
             .collect();
@@ -220,12 +221,12 @@ impl<S: Source> Verifier<'_, S> {
     }
 
     fn fetch_tile(&self, prefix: &str, tile: Tile) -> Result<Vec<u8>, Found> {
-        match self.fetch(&format!("{prefix}{tile}")) {
-            Err((Kind::Missing, _)) if tile != tile.full() => {
-                self.fetch(&format!("{prefix}{}", tile.full()))
-            }
-            fetched => fetched,
+        let fetched = self.fetch(&format!("{prefix}{tile}"));
+        if fetched.is_err() && tile != tile.full() {
+            let full = self.fetch(&format!("{prefix}{}", tile.full()));
+            return full.or(fetched);
         }
+        fetched
     }
 
     /// The hash tiles that are served must be those the leaves give.
@@ -240,8 +241,12 @@ impl<S: Source> Verifier<'_, S> {
                     .filter_map(|node| log.tree.node(node))
                     .flatten()
                     .collect();
+                let fits = |served: &[u8]| {
+                    served.starts_with(&hashes)
+                        && [hashes.len(), FULL_TILE_BYTES].contains(&served.len())
+                };
                 match self.fetch_tile(&log.prefix, tile) {
-                    Ok(served) if served.starts_with(&hashes) => {}
+                    Ok(served) if fits(&served) => {}
                     Ok(_) => self.findings.add(
                         log.log_no,
                         None,

@@ -12,6 +12,9 @@ pub enum DbError {
     /// A CHECK, NOT NULL or foreign key refused the row.
     #[error("a constraint refused a row: {0}")]
     Constraint(String),
+    /// The row a transaction was about is not there.
+    #[error("there is no such row")]
+    Missing,
     #[error("the clock jumped by {0} ms")]
     ClockJump(i64),
     #[error("a statement failed")]

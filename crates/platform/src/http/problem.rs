@@ -185,6 +185,7 @@ impl From<DbError> for Problem {
                 tracing::warn!(%cause, "the database did not answer");
                 Problem::new(&codes::UNAVAILABLE).retry_after_ms(1_000)
             }
+            DbError::Missing => Problem::new(&codes::NOT_FOUND),
             DbError::ClockJump(lead_ms) => {
                 tracing::error!(lead_ms, "the clock jumped; decisions wait until it is set right");
                 Problem::new(&codes::UNAVAILABLE).retry_after_ms(5_000)

@@ -48,6 +48,20 @@ fn a_sync_keeps_what_was_written_before_it_began() {
 }
 
 #[test]
+fn old_changes_are_written_back_unasked() {
+    let (mut state, id) = database(b"");
+    let began = state.changes(id);
+    for change in 0..=UNSYNCED_MAX as u64 {
+        state.write(id, change, b"X");
+    }
+    let durable = bytes(&state, DB, 0, Survivors::None).expect("the file is there");
+    assert_eq!(durable, vec![b'X'; UNSYNCED_MAX / 2]);
+    assert_eq!(state.changes(id), UNSYNCED_MAX as u64 + 1);
+    state.sync(id, began);
+    assert_eq!(bytes(&state, DB, 0, Survivors::None), Some(durable));
+}
+
+#[test]
 fn truncation_waits_for_the_sync_and_growth_is_zeroed() {
     let (mut state, id) = database(b"abcdef");
     state.truncate(id, 2);

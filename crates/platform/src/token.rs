@@ -1,0 +1,190 @@
+//! Access tokens: Ed25519-signed JWTs (RFC 9068 in spirit), made by identity and checked by every gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer, SigningKey};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use kernel::{RaceId, Role, SessionId, UserId};
+use moka::sync::Cache;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::http::Caller;
+
+/// Longer ones are refused before anything is computed. Ours have about 400 bytes.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Verified tokens that are remembered, about 400 bytes each. Beyond it a signature is checked again (44 µs).
+const CACHED_TOKENS_MAX: u64 = 100_000;
+/// Remembered no longer than an access token lives, so that an idle yard gives the memory back.
+const CACHED_FOR: Duration = Duration::from_secs(15 * 60);
+const TYPE: &str = "at+jwt";
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub sub: UserId,
+    /// The username.
+    pub name: String,
+    pub role: Role,
+    pub sid: SessionId,
+    /// Issued, in Unix milliseconds: a revocation of a person counts for the tokens up to its moment.
+    pub iat_ms: i64,
+    /// Ends, in Unix seconds (RFC 7519 `exp`).
+    pub exp: i64,
+    /// A rehearsal's race: the only one this person can claim in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reh: Option<RaceId>,
+}
+
+/// A token whose signature and end were checked. Whether it was revoked is for [`crate::revocation`] to say.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub caller: Arc<Caller>,
+    /// Unix milliseconds.
+    pub iat_ms: i64,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+/// Why a token does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is not one of ours")]
+    Invalid,
+    #[error("the token has expired")]
+    Expired,
+}
+
+/// The yard's signing key for access tokens.
+pub struct TokenKey {
+    signing: SigningKey,
+    /// The first part of every token: base64url of the JOSE header.
+    header: String,
+    kid: String,
+}
+
+impl TokenKey {
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let signing = SigningKey::from_bytes(&seed);
+        let kid = kid(signing.verifying_key().as_bytes());
+        let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "EdDSA", "kid": kid, "typ": TYPE }).to_string());
+        Self { signing, header, kid }
+    }
+
+    /// A token that says `claims`. Some 20 µs of work: many at once belong off the async threads.
+    pub fn sign(&self, claims: &Claims) -> String {
+        // Why by hand: jsonwebtoken decodes the private key anew for each signature, which doubles the work.
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).unwrap_or_default());
+        let message = format!("{}.{payload}", self.header);
+        let signature = self.signing.sign(message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+    }
+
+    /// First 8 hex digits of SHA-256 of the public key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public key, to build a [`TokenVerifier`] with.
+    pub fn public(&self) -> [u8; 32] {
+        self.signing.verifying_key().to_bytes()
+    }
+
+    /// The JWK set (RFC 7517, RFC 8037): this key, then the `further` ones that the yard publishes.
+    pub fn jwks(&self, further: &[Value]) -> Value {
+        let mut keys = vec![jwk(&self.public(), "sig")];
+        keys.extend_from_slice(further);
+        json!({ "keys": keys })
+    }
+}
+
+/// An Ed25519 public key as a JWK.
+pub fn jwk(public: &[u8; 32], key_use: &str) -> Value {
+    json!({
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA",
+        "use": key_use, "kid": kid(public), "x": URL_SAFE_NO_PAD.encode(public),
+    })
+}
+
+/// Checks tokens and remembers the good ones. Cheap to clone; clones share what they remember.
+#[derive(Clone)]
+pub struct TokenVerifier(Arc<Inner>);
+
+struct Inner {
+    key: DecodingKey,
+    kid: String,
+    validation: Validation,
+    /// By SHA-256 of the token. Invariant: only tokens whose signature was checked get in.
+    known: Cache<[u8; 32], Arc<Verified>, hashbrown::DefaultHashBuilder>,
+}
+
+impl TokenVerifier {
+    /// Accepts the tokens of one key, given by its public half.
+    pub fn new(public: [u8; 32]) -> Self {
+        // Why: `exp` is compared with the caller's clock, not with this library's reading of the system's.
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let known = Cache::builder()
+            .max_capacity(CACHED_TOKENS_MAX)
+            .time_to_live(CACHED_FOR)
+            .build_with_hasher(hashbrown::DefaultHashBuilder::default());
+        Self(Arc::new(Inner { key: DecodingKey::from_ed_der(&public), kid: kid(&public), validation, known }))
+    }
+
+    /// Who a token stands for at `now_ms` (Unix milliseconds).
+    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Arc<Verified>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let known = self.0.known.get(&digest);
+        let fresh = known.is_none();
+        let verified = match known {
+            Some(verified) => verified,
+            None => Arc::new(self.check_signature(token)?),
+        };
+        if verified.exp.saturating_mul(1_000) <= now_ms {
+            self.0.known.invalidate(&digest);
+            return Err(TokenError::Expired);
+        }
+        if fresh {
+            self.0.known.insert(digest, verified.clone());
+        }
+        Ok(verified)
+    }
+
+    /// How many tokens are remembered, for the metrics.
+    pub fn cached(&self) -> u64 {
+        self.0.known.entry_count()
+    }
+
+    /// Gives the memory of expired entries back, also while nobody calls.
+    pub fn tidy(&self) {
+        self.0.known.run_pending_tasks();
+    }
+
+    fn check_signature(&self, token: &str) -> Result<Verified, TokenError> {
+        let data = jsonwebtoken::decode::<Claims>(token, &self.0.key, &self.0.validation).map_err(|_| TokenError::Invalid)?;
+        let header = &data.header;
+        // A header that asks for something we do not do (`crit`, RFC 7515 §4.1.11) is not ours either.
+        let ours = header.kid.as_deref() == Some(&self.0.kid) && header.typ.as_deref() == Some(TYPE) && header.crit.is_none();
+        if !ours {
+            return Err(TokenError::Invalid);
+        }
+        let Claims { sub, name, role, sid, iat_ms, exp, reh } = data.claims;
+        let caller = Caller { user: sub, username: name.into(), role, session: sid, rehearsal: reh };
+        Ok(Verified { caller: Arc::new(caller), iat_ms, exp })
+    }
+}
+
+fn kid(public: &[u8; 32]) -> String {
+    hex::encode(&Sha256::digest(public)[..4])
+}
+
+#[cfg(test)]
+mod tests;
