@@ -1,6 +1,6 @@
 //! Who was refused what: a fold of the log, kept in memory by every process that decides.
 
-use hashbrown::{HashMap, HashSet, HashTable};
+use hashbrown::{HashMap, HashTable};
 use orderlog::{Event, Leaf, Outcome, Person, Want};
 
 use crate::batch::Refused;
@@ -19,8 +19,6 @@ pub struct Refusals {
     wants: HashMap<Want, u32>,
     /// The same by the text in the log, so that a want is parsed once and not once per refusal.
     texts: HashMap<Box<[u8]>, u32>,
-    /// People who were refused and have claimed with another outcome since.
-    settled: HashSet<Person>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,11 +59,6 @@ impl Refusals {
 
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// Whether this person was placed after a refusal: what he has now is not in this fold.
-    pub fn settled(&self, person: &Person) -> bool {
-        self.settled.contains(person)
     }
 
     /// The number of a refusal that may be told again without deciding: `head` is one this process read or committed
@@ -133,22 +126,6 @@ impl Refusals {
             });
         }
         Ok(index == self.size)
-    }
-
-    /// Remembers a placed person if he was refused before.
-    fn settle(&mut self, who: &Person) {
-        let refused = |want: u32| self.at(who, want).is_some();
-        if (0..).take(self.wants.len()).any(refused) {
-            self.settled.insert(*who);
-        }
-    }
-
-    fn at(&self, person: &Person, want: u32) -> Option<u32> {
-        let same = |at: &u32| {
-            let known = &self.entries[*at as usize];
-            known.person == *person && known.want == want
-        };
-        self.places.find(hash(person, want), same).copied()
     }
 
     /// The first number stands, should the log ever hold two.

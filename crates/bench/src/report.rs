@@ -346,12 +346,9 @@ mod tests {
         report.add(Kind::Memory, 90.0);
         report.set_rows_per_grant(vec![("claim".to_owned(), 1.0)]);
         let rows = serde_json::to_value(report.rows()).expect("JSON");
-        let of = |scenario: &str| {
-            rows.as_array()
-                .expect("a list")
-                .iter()
-                .filter(move |row| row["scenario"] == scenario)
-        };
+        let list = rows.as_array().expect("a list");
+        let of =
+            |scenario: &'static str| list.iter().filter(move |row| row["scenario"] == scenario);
         let [warm, cold] = of("grant").collect::<Vec<_>>()[..] else {
             panic!("two grants")
         };

@@ -241,18 +241,24 @@ fn leaves(table: &Table) -> BTreeMap<String, Value> {
 fn nested(values: &BTreeMap<String, Value>) -> Table {
     let mut out = Table::new();
     for (key, value) in values {
-        let mut path: Vec<&str> = key.split('.').collect();
-        let Some(last) = path.pop() else { continue };
-        let mut table = &mut out;
-        for part in path {
-            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
-            // Keys come from tables, so that no key is both a value and a part.
-            let Value::Table(inner) = entry else { break };
-            table = inner;
-        }
-        table.insert(last.to_owned(), value.clone());
+        insert(&mut out, key, value);
     }
     out
+}
+
+fn insert(table: &mut Table, key: &str, value: &Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value.clone());
+        }
+        Some((part, rest)) => {
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            // Keys come from a table, so that none is both a value and a part.
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
 }
 
 /// A file's value, if it has the type of the default.

@@ -10,7 +10,7 @@ pub mod openapi;
 mod problem;
 
 pub use auth::Caller;
-pub use edge::{Edge, RequestId, edge};
+pub use edge::{RequestId, edge, note_route};
 pub use idempotency::{Idempotency, Remembered};
 pub use input::{BODY_BYTES_MAX, Body, IdPath, Validated};
 pub use listen::{bind, serve};

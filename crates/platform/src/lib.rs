@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod audit;
+pub mod config;
 pub mod db;
 pub mod events;
 pub mod http;
@@ -14,4 +15,5 @@ pub mod peers;
 pub mod revocation;
 pub mod search;
 pub mod service;
+pub mod telemetry;
 pub mod token;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::{Answer, ClaimInput, Hand, Input, Move, MoveBy, Refused};
+use admission::{Answer, ClaimInput, Hand, Input, Move, MoveBy};
 use kernel::{ClaimId, OfferId, UserId};
-use orderlog::{Frontier, Person, PersonKey, Rules, Want};
+use orderlog::{Frontier, PersonKey, Rules, Want};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -187,13 +187,13 @@ impl Admission {
 
     /// A repeated refusal, answered without the database while nothing has come free.
     async fn from_memory(&self, live: &Arc<Offer>, input: &ClaimInput) -> Result<Option<(u64, u64)>, Problem> {
-        let Some(known) = live.refused(&input.person, &input.want) else { return Ok(None) };
         let Some(seen) = live.seen.load_full() else { return Ok(None) };
+        if live.repeat(&seen.head, input).is_none() {
+            return Ok(None);
+        }
         let seen = if seen.at.elapsed() > MEMORY_AGE_MAX { live.refresh(&self.0).await? } else { seen };
-        let head = &seen.head;
-        let nothing_changed = !head.closed && !head.paused && !head.rules.waitlist && !head.is_free(&input.want);
-        let selling = self.0.db.clock().now_ms() < head.rules.closes_ms;
-        Ok((nothing_changed && selling && live.knows_all_of(head)).then_some(known))
+        let selling = self.0.db.clock().now_ms() < seen.head.rules.closes_ms;
+        Ok(live.repeat(&seen.head, input).filter(|_| selling))
     }
 
     async fn claimed(&self, offer: OfferId, input: &ClaimInput, key: &PersonKey, decided: Decided) -> Result<Claimed, Problem> {
@@ -253,15 +253,10 @@ impl Admission {
 }
 
 impl Offer {
-    fn refused(&self, person: &Person, want: &Want) -> Option<(u64, u64)> {
+    /// What the fold alone can tell this person again, as of a head.
+    fn repeat(&self, head: &admission::Head, input: &ClaimInput) -> Option<(u64, u64)> {
         let fold = self.refusals.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if fold.refusals.settled(person) { None } else { fold.refusals.get(person, want) }
-    }
-
-    /// Has the fold every leaf of this head? Otherwise somebody may have been placed meanwhile.
-    fn knows_all_of(&self, head: &admission::Head) -> bool {
-        let fold = self.refusals.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        fold.log_no == head.log_no && fold.refusals.size() >= head.size
+        if fold.log_no == head.log_no { fold.refusals.repeat(head, &input.person, &input.want) } else { None }
     }
 }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Shared;
 use super::rows::{Column, Mode, RowSet};
 use super::store::{Ask, BatchWrite, LINE_CHUNK, OfferRow, OfferTx, as_i64, broken, claim_sets, pool_sets};
-use crate::db::{Db, DbError, Kind};
+use crate::db::{DbError, Kind};
 
 /// Inputs decided in one commit. More would let the first of them wait for the last.
 const BATCH_MAX: usize = 500;

@@ -22,10 +22,6 @@ pub struct RequestId(pub Arc<str>);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the edge tells the layers above it by way of a response extension: the route that answered.
-#[derive(Clone)]
-pub struct Edge;
-
 /// The layer; put it outermost with `axum::middleware::from_fn`.
 pub async fn edge(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -52,7 +48,7 @@ pub async fn edge(mut request: Request, next: Next) -> Response {
 struct Route(MatchedPath);
 
 /// Remembers the matched route of a response; put innermost with `route_layer`.
-pub(crate) async fn note_route(request: Request, next: Next) -> Response {
+pub async fn note_route(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     if let Some(path) = path {

@@ -1,0 +1,158 @@
+//! What a yard says about itself: JSON logs on standard error, metrics in Prometheus' text format.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
+
+use crate::config::{self, LogFormat};
+
+/// Buckets of every histogram in seconds: from a cached answer to the longest a handler may take.
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+/// Samples lie in memory until they are counted into buckets.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The running telemetry of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry {
+    filter: reload::Handle<EnvFilter, Registry>,
+    prometheus: PrometheusHandle,
+}
+
+/// Starts logs and metrics; once in a process, later calls give the running ones.
+pub fn start(settings: &config::Telemetry) -> anyhow::Result<Telemetry> {
+    static RUNNING: OnceLock<Telemetry> = OnceLock::new();
+    if let Some(running) = RUNNING.get() {
+        return Ok(running.clone());
+    }
+    let (filter, handle) = reload::Layer::new(filter(&settings.log_level)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("logs were already set up")?;
+    let prometheus = builder()?.install_recorder().context("metrics were already set up")?;
+    describe();
+    Ok(RUNNING.get_or_init(|| Telemetry { filter: handle, prometheus }).clone())
+}
+
+impl Telemetry {
+    /// Changes what is logged from now on, e.g. `info,platform::db=debug`.
+    pub fn set_level(&self, level: &str) -> anyhow::Result<()> {
+        self.filter.reload(filter(level)?).context("the log's filter is gone")
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        observe_process();
+        self.prometheus.render()
+    }
+
+    /// Keeps the metrics' memory bounded; runs until it is dropped.
+    pub async fn upkeep(self) {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            self.prometheus.run_upkeep();
+        }
+    }
+}
+
+/// Is this a level, or a list of `part=level`?
+pub fn check_level(level: &str) -> Result<(), ParseError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(level)
+}
+
+fn builder() -> anyhow::Result<PrometheusBuilder> {
+    let seconds = Matcher::Suffix("_seconds".to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS)?)
+}
+
+/// Names as Prometheus' own client libraries have them.
+fn describe() {
+    metrics::describe_gauge!("process_resident_memory_bytes", "Resident memory");
+    metrics::describe_gauge!("process_open_fds", "Open file descriptors");
+    metrics::describe_gauge!("process_threads", "Threads");
+    metrics::describe_gauge!("process_start_time_seconds", "Start of the process since the Unix epoch");
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("process_start_time_seconds").set(started.as_secs_f64());
+}
+
+/// Reads this process's figures from `/proc`; where there is none (not Linux) they are left out.
+fn observe_process() {
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        if let Some(kib) = status_number(&status, "VmRSS:") {
+            metrics::gauge!("process_resident_memory_bytes").set(kib * 1_024.0);
+        }
+        if let Some(threads) = status_number(&status, "Threads:") {
+            metrics::gauge!("process_threads").set(threads);
+        }
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        metrics::gauge!("process_open_fds").set(open.count() as f64);
+    }
+}
+
+/// The number of a line like `VmRSS:     12345 kB`.
+fn status_number(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_checked() {
+        for level in ["info", "warn,platform::db=debug", "off"] {
+            assert!(check_level(level).is_ok(), "{level}");
+        }
+        for level in ["loud", "platform=loud", "info,="] {
+            assert!(check_level(level).is_err(), "{level}");
+        }
+    }
+
+    #[test]
+    fn histograms_in_seconds_have_buckets_and_the_process_is_seen() {
+        let recorder = builder().expect("make a recorder").build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::histogram!("madang_test_seconds").record(0.002);
+            observe_process();
+        });
+        let text = recorder.handle().render();
+        assert!(text.contains("madang_test_seconds_bucket{le=\"0.001\"} 0"), "{text}");
+        assert!(text.contains("madang_test_seconds_bucket{le=\"0.0025\"} 1"), "{text}");
+        for name in ["process_resident_memory_bytes", "process_open_fds", "process_threads", "process_start_time_seconds"] {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            let value: f64 = line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_default();
+            assert!(value >= 1.0, "{name} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_level_changes_at_run_time_and_lines_are_json() {
+        let settings = |log_level: &str| config::Telemetry { log_level: log_level.to_owned(), log_format: LogFormat::Json };
+        let telemetry = start(&settings("warn")).expect("start");
+        let again = start(&settings("trace")).expect("the running one");
+        assert!(!tracing::enabled!(tracing::Level::INFO));
+        again.set_level("info").expect("change the level");
+        assert!(tracing::enabled!(tracing::Level::INFO));
+        assert!(!tracing::enabled!(tracing::Level::DEBUG));
+        assert!(telemetry.set_level("loud").is_err());
+        metrics::counter!("madang_test_total").increment(2);
+        assert!(telemetry.render().contains("madang_test_total 2"));
+    }
+}
