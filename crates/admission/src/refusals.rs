@@ -80,7 +80,13 @@ impl Refusals {
             return Ok(());
         }
         match &leaf.event {
-            Event::Claim { seq, person, want, outcome: Outcome::Refused, .. } => {
+            Event::Claim {
+                seq,
+                person,
+                want,
+                outcome: Outcome::Refused,
+                ..
+            } => {
                 let want = self.intern(want)?;
                 self.insert(*person, want, *seq, leaf.index)?;
             }
@@ -130,7 +136,9 @@ impl Refusals {
 
     /// The first number stands, should the log ever hold two.
     fn insert(&mut self, person: Person, want: u32, seq: u64, index: u64) -> Result<(), FoldError> {
-        let Self { entries, places, .. } = self;
+        let Self {
+            entries, places, ..
+        } = self;
         let hash = hash(&person);
         let same = |at: &u32| {
             let known = &entries[*at as usize];
@@ -140,7 +148,13 @@ impl Refusals {
             return Ok(());
         }
         let at = u32::try_from(entries.len()).map_err(|_| FoldError::Full)?;
-        entries.push(Entry { person, want, placed_since: false, seq, index });
+        entries.push(Entry {
+            person,
+            want,
+            placed_since: false,
+            seq,
+            index,
+        });
         places.insert_unique(hash, at, |at| self::hash(&entries[*at as usize].person));
         Ok(())
     }
@@ -158,7 +172,9 @@ impl Refusals {
             let known = &self.entries[*at as usize];
             known.person == *person && known.want == want
         };
-        self.places.find(hash(person), same).map(|at| &self.entries[*at as usize])
+        self.places
+            .find(hash(person), same)
+            .map(|at| &self.entries[*at as usize])
     }
 
     fn intern(&mut self, want: &Want) -> Result<u32, FoldError> {
@@ -182,7 +198,8 @@ impl Refusals {
 
 impl Refused for Refusals {
     fn get(&self, person: &Person, want: &Want) -> Option<(u64, u64)> {
-        self.find(person, want).map(|entry| (entry.seq, entry.index))
+        self.find(person, want)
+            .map(|entry| (entry.seq, entry.index))
     }
 }
 
@@ -195,7 +212,9 @@ fn hash(person: &Person) -> u64 {
 /// What follows `1 <index> <decided_ms> claim ` in a claim's line; none for other events.
 fn claim_fields(line: &[u8]) -> Option<&[u8]> {
     let mut fields = line.splitn(5, |byte| *byte == b' ').skip(3);
-    (fields.next()? == b"claim").then(|| fields.next()).flatten()
+    (fields.next()? == b"claim")
+        .then(|| fields.next())
+        .flatten()
 }
 
 /// `(seq, person, want, outcome)` of `<seq> <person> <received_ms> <want> <outcome>`.
@@ -205,7 +224,10 @@ fn claim(fields: &[u8]) -> Option<(u64, Person, &[u8], &[u8])> {
     let person = person(fields.next()?)?;
     let want = fields.nth(1)?;
     let outcome = fields.next()?;
-    fields.next().is_none().then_some((seq, person, want, outcome))
+    fields
+        .next()
+        .is_none()
+        .then_some((seq, person, want, outcome))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

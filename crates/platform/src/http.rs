@@ -9,9 +9,10 @@ mod lists;
 pub mod openapi;
 mod problem;
 
-pub use auth::Caller;
+pub use auth::{Caller, ClientAddress};
 pub use edge::{RequestId, edge, note_route};
-pub use idempotency::{Idempotency, Remembered};
+pub(crate) use idempotency::KEPT_MS as IDEMPOTENCY_KEPT_MS;
+pub use idempotency::{Idempotency, Remembered, once};
 pub use input::{BODY_BYTES_MAX, Body, IdPath, Validated};
 pub use listen::{bind, serve};
 pub use lists::{IfMatch, ListQuery};

@@ -88,7 +88,7 @@ where
 /// the two lists is cut to the shorter. Arrivals are put in order first. A request that found no free connection at its
 /// due time is sent late, counted in [`Summary::overflow`], and its wait is part of its latency.
 ///
-/// The clock ticks in milliseconds: up to 1 ms of each latency is this client's own.
+/// Timers tick in milliseconds: up to 2 ms of each latency is this client's own.
 pub async fn open_loop<F>(
     addr: SocketAddr,
     options: &Options,

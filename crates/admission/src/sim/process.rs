@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use super::Plant;
 use super::world::World;
-use crate::{Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, NeedLine, Refusals, decide};
+use crate::{
+    Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, NeedLine, Refusals, decide,
+};
 
 /// How old a head may be for an answer from memory.
 const HINT_MS: i64 = 250;
@@ -33,13 +35,38 @@ pub(super) struct Process {
 enum Stage {
     #[default]
     Idle,
-    Taken { batch: Batch, early: Option<Facts> },
-    Locked { batch: Batch, early: Option<Facts>, head: Head, now_ms: i64 },
-    Known { batch: Batch, facts: Facts, head: Head, now_ms: i64 },
-    Decided { batch: Batch, decision: Decision },
-    Written { batch: Batch, decision: Decision },
-    Committed { batch: Batch, decision: Decision },
-    Synced { batch: Batch, decision: Decision },
+    Taken {
+        batch: Batch,
+        early: Option<Facts>,
+    },
+    Locked {
+        batch: Batch,
+        early: Option<Facts>,
+        head: Head,
+        now_ms: i64,
+    },
+    Known {
+        batch: Batch,
+        facts: Facts,
+        head: Head,
+        now_ms: i64,
+    },
+    Decided {
+        batch: Batch,
+        decision: Decision,
+    },
+    Written {
+        batch: Batch,
+        decision: Decision,
+    },
+    Committed {
+        batch: Batch,
+        decision: Decision,
+    },
+    Synced {
+        batch: Batch,
+        decision: Decision,
+    },
 }
 
 struct Batch {
@@ -83,7 +110,11 @@ impl Process {
 
     /// Everything asked of it and not answered.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (u64, &Input)> {
-        let queued = self.moves.iter().chain(&self.claims).map(|request| (request.id, &request.input));
+        let queued = self
+            .moves
+            .iter()
+            .chain(&self.claims)
+            .map(|request| (request.id, &request.input));
         let taken = self.stage.batch().into_iter();
         queued.chain(taken.flat_map(|batch| batch.ids.iter().copied().zip(&batch.inputs)))
     }
@@ -97,7 +128,14 @@ impl Process {
             return None;
         }
         let (seq, index) = self.fold.repeat(head, &input.person, &input.want)?;
-        Some((Answer::Refused { seq: Some(seq), index: Some(index), repeat: true }, head))
+        Some((
+            Answer::Refused {
+                seq: Some(seq),
+                index: Some(index),
+                repeat: true,
+            },
+            head,
+        ))
     }
 
     fn take(&mut self, limit: usize) -> Batch {
@@ -116,12 +154,27 @@ impl World {
         let next = match stage {
             Stage::Idle => self.take_batch(at),
             Stage::Taken { batch, early } => self.lock_head(at, batch, early),
-            Stage::Locked { batch, early, head, now_ms } => {
+            Stage::Locked {
+                batch,
+                early,
+                head,
+                now_ms,
+            } => {
                 let facts = early.unwrap_or_else(|| facts(self, &batch.inputs));
                 self.fold_to_head(at)?;
-                Stage::Known { batch, facts, head, now_ms }
+                Stage::Known {
+                    batch,
+                    facts,
+                    head,
+                    now_ms,
+                }
             }
-            Stage::Known { batch, facts, head, now_ms } => {
+            Stage::Known {
+                batch,
+                facts,
+                head,
+                now_ms,
+            } => {
                 let decision = self.decide(at, &batch.inputs, facts, &head, now_ms)?;
                 Stage::Decided { batch, decision }
             }
@@ -188,7 +241,12 @@ impl World {
             Some(head) if self.plant == Plant::StaleHead => head.clone(),
             _ => self.disk.head.clone(),
         };
-        Stage::Locked { batch, early, head, now_ms: self.now_ms }
+        Stage::Locked {
+            batch,
+            early,
+            head,
+            now_ms: self.now_ms,
+        }
     }
 
     fn fold_to_head(&mut self, at: usize) -> Result<(), String> {
@@ -197,7 +255,9 @@ impl World {
         }
         let fold = &mut self.processes[at].fold;
         let new = self.disk.leaves.iter().skip(fold.size() as usize);
-        new.map(|leaf| fold.apply(leaf)).collect::<Result<(), _>>().map_err(|error| error.to_string())
+        new.map(|leaf| fold.apply(leaf))
+            .collect::<Result<(), _>>()
+            .map_err(|error| error.to_string())
     }
 
     fn decide(
@@ -208,8 +268,12 @@ impl World {
         head: &Head,
         now_ms: i64,
     ) -> Result<Decision, String> {
-        let mut line: Vec<&Claim> =
-            self.disk.claims.values().filter(|claim| claim.state == ClaimState::Waitlisted).collect();
+        let mut line: Vec<&Claim> = self
+            .disk
+            .claims
+            .values()
+            .filter(|claim| claim.state == ClaimState::Waitlisted)
+            .collect();
         line.sort_by_key(|claim| claim.seq);
         let fold = &self.processes[at].fold;
         loop {
@@ -220,7 +284,10 @@ impl World {
                 }
                 Err(NeedLine { after_seq }) => {
                     self.tally.count("parts of the line loaded");
-                    let more = line.iter().filter(|claim| claim.seq > after_seq).take(LINE_PAGE);
+                    let more = line
+                        .iter()
+                        .filter(|claim| claim.seq > after_seq)
+                        .take(LINE_PAGE);
                     facts.line.extend(more.map(|claim| (*claim).clone()));
                     facts.line_complete = facts.line.len() >= line.len();
                 }
@@ -246,7 +313,8 @@ impl World {
             self.tally.count("commits of unknown outcome, not done");
         } else {
             self.disk.commit(&decision)?;
-            self.tally.count_many("leaves", decision.leaves.len() as u64);
+            self.tally
+                .count_many("leaves", decision.leaves.len() as u64);
             self.judge.committed(&self.disk)?;
             if unknown {
                 self.tally.count("commits of unknown outcome, done");
@@ -265,23 +333,34 @@ impl World {
     }
 
     fn answer(&mut self, at: usize, batch: Batch, decision: Decision) -> Result<(), String> {
-        for ((id, input), answer) in batch.ids.into_iter().zip(batch.inputs).zip(&decision.answers) {
+        for ((id, input), answer) in batch
+            .ids
+            .into_iter()
+            .zip(batch.inputs)
+            .zip(&decision.answers)
+        {
             if *answer == Answer::NextBatch {
                 self.tally.count("put off to the next batch");
                 self.processes[at].claims.push_front(Request { id, input });
                 continue;
             }
-            self.judge.answered(&self.disk, decision.head.size, &input, answer)?;
+            self.judge
+                .answered(&self.disk, decision.head.size, &input, answer)?;
             self.answered_once(id, answer)?;
         }
-        self.tally.count_many("granted from the line", granted(&decision));
+        self.tally
+            .count_many("granted from the line", granted(&decision));
         self.processes[at].hint = Some((decision.head, self.now_ms));
         Ok(())
     }
 }
 
 fn granted(decision: &Decision) -> u64 {
-    decision.changed.iter().filter(|decided| decided.granted).count() as u64
+    decision
+        .changed
+        .iter()
+        .filter(|decided| decided.granted)
+        .count() as u64
 }
 
 /// All a batch needs to know of people and claims; the line comes when it is asked for.
@@ -293,5 +372,8 @@ fn facts(world: &World, inputs: &[Input]) -> Facts {
             Input::Hand(_) => false,
         })
     };
-    Facts { claims: world.disk.claims.values().filter(named).cloned().collect(), ..Facts::default() }
+    Facts {
+        claims: world.disk.claims.values().filter(named).cloned().collect(),
+        ..Facts::default()
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! A handler without one of these extractors is public, and listed as such by a test.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -29,6 +30,10 @@ pub enum Identity {
     /// A token came but does not count, and why.
     Refused(&'static Code),
 }
+
+/// Where a request came from, as far as the gateway believes it: the peer, or what a trusted proxy said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// Reads the caller that the gateway left; `Err` says why there is none.
 pub fn caller(parts: &Parts) -> Result<Arc<Caller>, Problem> {

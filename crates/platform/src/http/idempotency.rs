@@ -4,11 +4,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use kernel::UserId;
 use serde::Serialize;
 
 use super::problem::{Problem, codes};
-use crate::db::{DbError, Query, Tx, args};
+use crate::db::{Db, DbError, Query, Tx, args};
 
 /// A key is kept for 15 days, then may be used anew.
 pub(crate) const KEPT_MS: i64 = 15 * 24 * 3_600_000;
@@ -73,5 +74,59 @@ impl Idempotency {
         let status = i64::from(answer.status.as_u16());
         tx.run(sql, args![caller.0, operation, key.as_str(), sha.to_vec(), status, answer.body.as_str(), now_ms]).await?;
         Ok(())
+    }
+}
+
+/// Runs a creation under an `Idempotency-Key`: its effect and its answer in one transaction, once.
+///
+/// Of two at once the unique key lets one commit; the other then finds its answer.
+pub async fn once<F>(
+    db: &Db,
+    key: Idempotency,
+    caller: UserId,
+    operation: &'static str,
+    sha: [u8; 32],
+    work: F,
+) -> Result<Remembered, Problem>
+where
+    F: for<'t> Fn(&'t Tx) -> BoxFuture<'t, Result<Remembered, Problem>> + Clone + Send + Sync + 'static,
+{
+    let attempt = || {
+        let (key, work) = (key.clone(), work.clone());
+        db.write(move |tx| {
+            Box::pin(async move {
+                if let Some(known) = key.recall(tx, caller, operation, &sha).await.map_err(Fault::Told)? {
+                    return Ok(known);
+                }
+                let answer = work(tx).await.map_err(Fault::Told)?;
+                key.remember(tx, caller, operation, &sha, &answer).await?;
+                Ok(answer)
+            })
+        })
+    };
+    match attempt().await {
+        Err(Fault::Db(error)) if error.is_unique_on(&["idempotency"]) => attempt().await.map_err(Fault::problem),
+        outcome => outcome.map_err(Fault::problem),
+    }
+}
+
+/// Tells a problem of the work from a unique key that two requests met at.
+enum Fault {
+    Told(Problem),
+    Db(DbError),
+}
+
+impl From<DbError> for Fault {
+    fn from(error: DbError) -> Self {
+        Fault::Db(error)
+    }
+}
+
+impl Fault {
+    fn problem(self) -> Problem {
+        match self {
+            Fault::Told(problem) => problem,
+            Fault::Db(error) => error.into(),
+        }
     }
 }

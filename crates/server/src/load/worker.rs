@@ -13,8 +13,8 @@ use super::request::Request;
 use super::retry::Retry;
 use super::summary::{Failure, Summary};
 
-/// A first try that is taken from the queue this much after its due time found no free connection. Twice the clock's
-/// tick, or those due in the very first moment would be counted too.
+/// A first try that is taken from the queue this much after its due time found no free connection. The timer's
+/// own lateness, or those due in the very first moment would be counted too.
 const OVERFLOW_MIN: Duration = Duration::from_millis(2);
 
 /// Takes jobs until there are none and sends each over its own connection.

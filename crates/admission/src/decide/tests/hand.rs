@@ -164,9 +164,22 @@ fn all_rules_of_a_batch_are_to_be_published() {
     });
     offer.batch(&hands);
     let decision = offer.last.as_ref().expect("a decision");
-    let shas: Vec<_> = decision.rules.iter().map(|(sha, rules)| (*sha, rules.sha())).collect();
-    let named: Vec<_> = decision.leaves.iter().map(|leaf| leaf.event.clone()).collect();
-    assert_eq!(named, shas.iter().map(|(sha, _)| Event::Rules { sha: *sha }).collect::<Vec<_>>());
+    let shas: Vec<_> = decision
+        .rules
+        .iter()
+        .map(|(sha, rules)| (*sha, rules.sha()))
+        .collect();
+    let named: Vec<_> = decision
+        .leaves
+        .iter()
+        .map(|leaf| leaf.event.clone())
+        .collect();
+    assert_eq!(
+        named,
+        shas.iter()
+            .map(|(sha, _)| Event::Rules { sha: *sha })
+            .collect::<Vec<_>>()
+    );
     assert!(shas.iter().all(|(said, are)| said == are));
     assert_eq!((shas.len(), decision.head.version), (2, 3));
 }
