@@ -1,6 +1,7 @@
 //! Plays many histories of the deciding core and says whether every promise was kept.
 //!
-//! `cargo run --release -p admission --example simulate -- --seeds 10000 --steps 100 [--first SEED] [--plant BUG]`
+//! `cargo run --release -p admission --features sim --example simulate -- --seeds 10000 --steps 300 [--first SEED]
+//! [--plant BUG]`
 //!
 //! Exit code: 0 when nothing was found, 1 when a violation was, 2 on wrong usage.
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 fn options() -> Option<Options> {
     let mut options = Options {
         seeds: 10_000,
-        steps: 100,
+        steps: 300,
         first: 0,
         plant: Plant::Nothing,
     };

@@ -21,8 +21,6 @@ CREATE TABLE account (
     ban_reason TEXT,
     -- Access tokens made up to this moment do not count any more.
     tokens_after_ms INT NOT NULL,
-    -- What managers search, in lower case.
-    search TEXT NOT NULL,
     rehearsal_id UUID,
     rehearsal_race_id UUID,
     rehearsal_expires_ms INT,

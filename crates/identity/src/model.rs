@@ -81,8 +81,7 @@ impl Account {
             self.email.as_deref(),
             self.phone.as_deref(),
         ];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        fold(&parts.join("\n"))
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 }
 

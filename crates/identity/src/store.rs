@@ -10,10 +10,10 @@ mod rehearsal;
 mod session;
 
 pub use account::{
-    Filter, account, account_by_username, account_locked, accounts_locked, accounts_page, insert_account, is_taken, update_account,
+    Filter, SEARCH, account, account_by_username, account_locked, accounts_locked, accounts_page, insert_account, is_taken, update_account,
 };
-pub use application::{application_locked, applications_page, decide_application, insert_application, open_application};
-pub use rehearsal::{delete_expired_people, mint_people, minted_people};
+pub use application::{applicant, application, applications_page, decide_application, insert_application, open_application};
+pub use rehearsal::{MintedPerson, delete_expired_people, mint_people, minted_people};
 pub use session::{
     RefreshToken, delete_expired_sessions, delete_old_revocations, end_all_sessions, end_session, insert_refresh_token, insert_session,
     live_session_ids, owner_of_refresh_token, refresh_token, revoke_tokens, revoked_since, sessions_page, touch_session,

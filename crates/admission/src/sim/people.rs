@@ -46,7 +46,7 @@ pub(super) fn rules(random: &mut Random) -> Rules {
         closes_ms: OPENS_MS + 20_000 + random.below(400_000) as i64,
         policy: Policy::FirstCome,
         hold_s: 5 + random.below(60) as u32,
-        waitlist: random.percent(60),
+        waitlist: random.percent(50),
         waitlist_hold_s: 5 + random.below(200) as u32,
         line_after_close: random.percent(40),
         return_to: if random.percent(70) {

@@ -1,11 +1,11 @@
 use super::*;
 
-const STEPS: u32 = 100;
+const STEPS: u32 = 200;
 
 #[test]
 fn histories_keep_every_promise() {
     let mut tally = Tally::default();
-    for seed in 0..200 {
+    for seed in 0..100 {
         match run(seed, STEPS, Plant::Nothing) {
             Ok(more) => tally.add(&more),
             Err(violation) => panic!("{violation}"),

@@ -34,7 +34,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, plant: Plant) -> Self {
         let mut random = Random::new(seed);
-        let now_ms = OPENS_MS - 2_000;
+        let now_ms = OPENS_MS - 200;
         let mut disk = Disk::new(people::rules(&mut random), now_ms);
         disk.sync();
         let processes = 1 + random.below(3);
@@ -62,26 +62,28 @@ impl World {
     pub(super) fn step(&mut self) -> Result<(), String> {
         self.tally.count("steps");
         let at = self.random.place(self.processes.len());
-        match self.random.below(200) {
-            0..=54 => match self.wish() {
+        match self.random.below(400) {
+            0..=119 => match self.wish() {
                 Some(input) => self.ask(at, input),
                 None => Ok(()),
             },
-            55..=174 => self.advance(at),
-            175..=184 => {
+            120..=339 => self.advance(at),
+            340..=369 => {
                 self.pass_time();
                 Ok(())
             }
-            185..=190 => self
+            370..=379 => self
                 .expiries()
                 .into_iter()
                 .try_for_each(|input| self.ask(at, input)),
-            191..=194 => self.peek(at),
-            195..=197 => {
+            380..=394 => self.peek(at),
+            395 | 396 => {
                 self.crash(at);
                 Ok(())
             }
-            _ => self.power_cut(),
+            // Mostly when it hurts.
+            397..=399 if self.disk.unsynced() > 0 || self.random.percent(20) => self.power_cut(),
+            _ => Ok(()),
         }
     }
 
@@ -146,13 +148,13 @@ impl World {
     }
 
     fn pass_time(&mut self) {
-        let ms = self.random.below(15_000) as i64;
+        let ms = self.random.below(10_000) as i64;
         match self.random.below(20) {
             0 => {
                 self.tally.count("clock steps back");
                 self.now_ms -= ms;
             }
-            1..=9 => self.now_ms += ms / 100,
+            1..=13 => self.now_ms += ms / 100,
             _ => self.now_ms += ms,
         }
     }

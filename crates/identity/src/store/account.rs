@@ -1,10 +1,14 @@
 use kernel::{Cursor, RaceId, Role, UserId};
-use platform::db::{DbError, FromQueryResult, Query, Tx, args};
+use platform::db::{Db, DbError, FromQueryResult, Query, Tx, args};
 use platform::http::Problem;
+use platform::search::Index;
 use uuid::Uuid;
 
 use crate::error;
 use crate::model::{Account, Tongue, fold};
+
+/// What managers find people by.
+pub const SEARCH: Index = Index("account_search");
 
 const COLUMNS: &str = "SELECT id, username, password_hash, name, nickname, email, email_verified_ms, phone, phone_verified_ms,
     identity_verified_ms, birth_date, language, role, banned_ms, ban_reason, tokens_after_ms, rehearsal_race_id, version, created_ms
@@ -94,8 +98,8 @@ pub async fn accounts_locked(tx: &Tx, first: UserId, second: UserId) -> Result<(
 /// Writes a new account; `by` is nobody where the command line makes it.
 pub async fn insert_account(tx: &Tx, account: &Account, by: Option<UserId>) -> Result<(), Problem> {
     let sql = "INSERT INTO account (id, username, password_hash, name, nickname, nickname_key, email, language, role,
-                   tokens_after_ms, search, version, created_ms, changed_ms, changed_by)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)";
+                   tokens_after_ms, version, created_ms, changed_ms, changed_by)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)";
     let args = args![
         account.id.0,
         account.username.as_str(),
@@ -107,12 +111,12 @@ pub async fn insert_account(tx: &Tx, account: &Account, by: Option<UserId>) -> R
         account.language.as_str(),
         account.role.as_str(),
         account.tokens_after_ms,
-        account.search_text(),
         account.version,
         account.created_ms,
         by.map(|user| user.0),
     ];
     tx.run(sql, args).await.map_err(taken)?;
+    SEARCH.put(tx, account.id.0, &account.search_text()).await?;
     Ok(())
 }
 
@@ -121,10 +125,10 @@ pub async fn insert_account(tx: &Tx, account: &Account, by: Option<UserId>) -> R
 pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: i64) -> Result<(), Problem> {
     account.version += 1;
     let sql = "UPDATE account SET password_hash = $2, name = $3, nickname = $4, nickname_key = $5, email = $6, phone = $7,
-                   birth_date = $8, language = $9, role = $10, banned_ms = $11, ban_reason = $12, search = $13, version = $14,
-                   changed_ms = $15, changed_by = $16,
-                   email_verified_ms = CASE WHEN $17 = 1 THEN email_verified_ms END,
-                   phone_verified_ms = CASE WHEN $18 = 1 THEN phone_verified_ms END
+                   birth_date = $8, language = $9, role = $10, banned_ms = $11, ban_reason = $12, version = $13,
+                   changed_ms = $14, changed_by = $15,
+                   email_verified_ms = CASE WHEN $16 = 1 THEN email_verified_ms END,
+                   phone_verified_ms = CASE WHEN $17 = 1 THEN phone_verified_ms END
                WHERE id = $1";
     let args = args![
         account.id.0,
@@ -139,7 +143,6 @@ pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: 
         account.role.as_str(),
         account.banned_ms,
         account.ban_reason.clone(),
-        account.search_text(),
         account.version,
         now_ms,
         by.0,
@@ -147,6 +150,7 @@ pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: 
         i64::from(account.phone_verified),
     ];
     tx.run(sql, args).await.map_err(taken)?;
+    SEARCH.put(tx, account.id.0, &account.search_text()).await?;
     Ok(())
 }
 
@@ -157,36 +161,38 @@ pub async fn is_taken(query: &impl Query, username: &str, nickname: &str) -> Res
     Ok(row.map_or((false, false), |(usernames, nicknames)| (usernames > 0, nicknames > 0)))
 }
 
-/// What a manager looks for; empty texts look for everything.
+/// What a manager looks for.
 pub struct Filter {
-    /// Part of the username, name, nickname, e-mail address or telephone number.
+    /// Parts of the username, name, nickname, e-mail address or telephone number; empty for everybody.
     pub text: String,
     pub role: Option<Role>,
     pub banned: Option<bool>,
 }
 
-/// People by falling age of their account, one more than `limit`.
-pub async fn accounts_page(query: &impl Query, filter: &Filter, contains: &str, after: Option<Cursor>, limit: i64) -> Result<Vec<Account>, DbError> {
-    let sql = format!(
-        "{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1
-             AND ($2 = '' OR {contains}(search, $2) > 0)
-             AND ($3 = '' OR role = $3)
-             AND ($4 < 0 OR ($4 = 1) = (banned_ms IS NOT NULL))
-         ORDER BY id DESC LIMIT $5"
-    );
-    let args = args![
-        after.map_or(Uuid::max(), |cursor| cursor.id),
-        fold(&filter.text),
-        filter.role.map_or("", Role::as_str),
-        filter.banned.map_or(-1, i64::from),
-        limit + 1,
-    ];
-    Ok(query.all::<AccountRow>(&sql, args).await?.into_iter().map(Account::from).collect())
+/// People, the newest account first, one more than `limit`.
+pub async fn accounts_page(db: &Db, filter: &Filter, after: Option<Cursor>, limit: i64) -> Result<Vec<Account>, DbError> {
+    let mut conditions = String::new();
+    let mut args = args![after.map_or(Uuid::max(), |cursor| cursor.id), limit + 1];
+    if let Some((found, wanted)) = SEARCH.condition(db, &filter.text, "id", args.len() + 1) {
+        args.push(wanted);
+        conditions += &format!(" AND {found}");
+    }
+    if let Some(role) = filter.role {
+        args.push(role.as_str().into());
+        conditions += &format!(" AND role = ${}", args.len());
+    }
+    match filter.banned {
+        Some(true) => conditions += " AND banned_ms IS NOT NULL",
+        Some(false) => conditions += " AND banned_ms IS NULL",
+        None => {}
+    }
+    let sql = format!("{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1{conditions} ORDER BY id DESC LIMIT $2");
+    Ok(db.all::<AccountRow>(&sql, args).await?.into_iter().map(Account::from).collect())
 }
 
 /// The friendly answer to a unique key that somebody else has.
 fn taken(error: DbError) -> Problem {
-    // SQLite names `account.nickname_key`, PostgreSQL `account_nickname_key_key`; "username" is in neither.
+    // SQLite names the column (`account.nickname_key`), PostgreSQL the constraint (`account_nickname_key_key`).
     if error.is_unique_on(&["nickname_key"]) {
         Problem::new(&error::NICKNAME_TAKEN)
     } else if error.is_unique_on(&["username"]) {

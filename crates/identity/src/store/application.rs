@@ -37,10 +37,15 @@ impl From<ApplicationRow> for Application {
     }
 }
 
-/// An application; decide it under its applicant's lock.
-pub async fn application_locked(tx: &Tx, id: Uuid) -> Result<Option<Application>, DbError> {
-    let lock = tx.db().pick("", "FOR UPDATE OF c");
-    let row = tx.one::<ApplicationRow>(&format!("{COLUMNS} WHERE c.id = $1 {lock}"), args![id]).await?;
+/// Whose application is it?
+pub async fn applicant(tx: &Tx, id: Uuid) -> Result<Option<UserId>, DbError> {
+    let row = tx.one::<(Uuid,)>("SELECT user_id FROM company_application WHERE id = $1", args![id]).await?;
+    Ok(row.map(|row| UserId(row.0)))
+}
+
+/// An application as it stands; read it under its applicant's lock.
+pub async fn application(tx: &Tx, id: Uuid) -> Result<Option<Application>, DbError> {
+    let row = tx.one::<ApplicationRow>(&format!("{COLUMNS} WHERE c.id = $1"), args![id]).await?;
     Ok(row.map(Application::from))
 }
 
