@@ -30,11 +30,11 @@ pub struct MeChange {
     #[schema(inline)]
     email: Option<Email>,
     #[serde(default, deserialize_with = "given")]
-    #[garde(inner(dive))]
+    #[garde(dive)]
     #[schema(inline, value_type = Option<Phone>)]
     phone: Option<Option<Phone>>,
     #[serde(default, deserialize_with = "given")]
-    #[garde(inner(dive))]
+    #[garde(dive)]
     #[schema(inline, value_type = Option<BirthDate>)]
     birth_date: Option<Option<BirthDate>>,
     #[garde(skip)]

@@ -2,7 +2,7 @@
 
 mod text;
 
-use kernel::{RaceId, Role, UserId};
+use kernel::{Role, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,7 +30,6 @@ pub struct Account {
     pub ban_reason: Option<String>,
     /// Access tokens made up to this moment do not count.
     pub tokens_after_ms: i64,
-    pub rehearsal_race: Option<RaceId>,
     pub version: i64,
     pub created_ms: i64,
 }

@@ -99,7 +99,6 @@ pub async fn save(app: &App, draft: Draft) -> Result<Account> {
                     banned_ms: None,
                     ban_reason: None,
                     tokens_after_ms: 0,
-                    rehearsal_race: None,
                     version: 1,
                     created_ms: tx.now_ms().await?,
                 };

@@ -34,8 +34,8 @@ struct Told {
     claims: HashMap<Uuid, (u64, Person, u64)>,
     keys: HashMap<(Uuid, String), Uuid>,
     refusals: HashMap<(Person, Want), (u64, u64)>,
-    /// Want at the time, and bib.
-    bibs: HashMap<Uuid, (Want, u32)>,
+    /// Whose a bib of a course is, whatever becomes of the claim.
+    bibs: HashMap<(Option<PoolCode>, u32), Uuid>,
     size: u64,
 }
 
@@ -272,14 +272,13 @@ impl Told {
             return Err(format!("{before:?} was told, now {claim:?}"));
         }
         if let Some(no) = claim.confirm_no {
-            let told = self
+            let owner = *self
                 .bibs
-                .entry(claim.id)
-                .or_insert_with(|| (claim.want.clone(), no));
-            if course(&told.0) == course(&claim.want) && told.1 != no {
-                return Err(format!("bib {} was told, now {claim:?}", told.1));
+                .entry((course(&claim.want), no))
+                .or_insert(claim.id);
+            if owner != claim.id {
+                return Err(format!("bib {no} was told to claim {owner}, now {claim:?}"));
             }
-            *told = (claim.want.clone(), no);
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl World {
             judge: Judge::default(),
             processes: (0..processes).map(|_| Process::default()).collect(),
             now_ms,
-            people: 3 + random.below(8),
+            people: 3 + random.below(16),
             next_id: 0,
             next_request: 0,
             open: HashSet::new(),
@@ -63,12 +63,12 @@ impl World {
         self.tally.count("steps");
         let at = self.random.place(self.processes.len());
         match self.random.below(400) {
-            0..=119 => match self.wish() {
+            0..=84 => match self.wish() {
                 Some(input) => self.ask(at, input),
                 None => Ok(()),
             },
-            120..=339 => self.advance(at),
-            340..=369 => {
+            85..=344 => self.advance(at),
+            345..=371 => {
                 self.pass_time();
                 Ok(())
             }
@@ -77,12 +77,12 @@ impl World {
                 .into_iter()
                 .try_for_each(|input| self.ask(at, input)),
             380..=394 => self.peek(at),
-            395 | 396 => {
+            395 => {
                 self.crash(at);
                 Ok(())
             }
             // Mostly when it hurts.
-            397..=399 if self.disk.unsynced() > 0 || self.random.percent(20) => self.power_cut(),
+            396..=398 if self.disk.unsynced() > 0 || self.random.percent(20) => self.power_cut(),
             _ => Ok(()),
         }
     }

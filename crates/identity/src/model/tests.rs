@@ -92,7 +92,6 @@ fn nobody_suspends_upwards() {
         banned_ms: None,
         ban_reason: None,
         tokens_after_ms: 7,
-        rehearsal_race: None,
         version: 1,
         created_ms: 0,
     };

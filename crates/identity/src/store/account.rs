@@ -1,4 +1,4 @@
-use kernel::{Cursor, RaceId, Role, UserId};
+use kernel::{Cursor, Role, UserId};
 use platform::db::{Db, DbError, FromQueryResult, Query, Tx, args};
 use platform::http::Problem;
 use platform::search::Index;
@@ -11,7 +11,7 @@ use crate::model::{Account, Tongue, fold};
 pub const SEARCH: Index = Index("account_search");
 
 const COLUMNS: &str = "SELECT id, username, password_hash, name, nickname, email, email_verified_ms, phone, phone_verified_ms,
-    identity_verified_ms, birth_date, language, role, banned_ms, ban_reason, tokens_after_ms, rehearsal_race_id, version, created_ms
+    identity_verified_ms, birth_date, language, role, banned_ms, ban_reason, tokens_after_ms, version, created_ms
     FROM account";
 
 #[derive(FromQueryResult)]
@@ -32,7 +32,6 @@ struct AccountRow {
     banned_ms: Option<i64>,
     ban_reason: Option<String>,
     tokens_after_ms: i64,
-    rehearsal_race_id: Option<Uuid>,
     version: i64,
     created_ms: i64,
 }
@@ -58,7 +57,6 @@ impl From<AccountRow> for Account {
             banned_ms: row.banned_ms,
             ban_reason: row.ban_reason,
             tokens_after_ms: row.tokens_after_ms,
-            rehearsal_race: row.rehearsal_race_id.map(RaceId),
             version: row.version,
             created_ms: row.created_ms,
         }

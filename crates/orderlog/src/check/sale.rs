@@ -148,7 +148,7 @@ impl Checker {
             Ok(leaf) => self.push(&leaf),
             Err(error) => {
                 self.lie(self.next_index, Kind::Malformed, error.to_string());
-                self.next_index += 1;
+                self.next_index = self.next_index.saturating_add(1);
             }
         }
     }

@@ -144,25 +144,32 @@ impl<S: Source> Verifier<'_, S> {
             self.findings
                 .add(1, None, Kind::Missing, "keys: there is none");
         }
+        let base = keys
+            .lines()
+            .last()
+            .and_then(|oldest| oldest.split('+').next());
+        let base = base.unwrap_or_default();
         for (log_no, key) in (1..=newest).zip(keys.lines().rev()) {
             let prefix = if log_no == newest {
                 String::new()
             } else {
                 format!("logs/{log_no}/")
             };
-            match self.read_log(log_no, prefix, key) {
+            match self.read_log(base, log_no, prefix, key) {
                 Ok(log) => self.logs.push(log),
                 Err((kind, detail)) => self.findings.add(log_no, None, kind, detail),
             }
         }
     }
 
-    fn read_log(&mut self, log_no: u32, prefix: String, key: &str) -> Result<Log, Found> {
+    fn read_log(
+        &mut self,
+        base: &str,
+        log_no: u32,
+        prefix: String,
+        key: &str,
+    ) -> Result<Log, Found> {
         let key = VerifierKey::parse(key).map_err(|error| (Kind::Signature, error.to_string()))?;
-        let base = self
-            .logs
-            .first()
-            .map_or(key.name(), |first| first.key.name());
         if key.name() != origin(base, log_no) {
             return Err((
                 Kind::Signature,

@@ -89,10 +89,10 @@ fn three_hundred_random_batches() {
         assert_eq!(appended.root(), root, "{old} + {added}");
         assert_eq!(appended.frontier().root(), root);
         let whole = in_batches(&leaves, &[new]);
-        for index in old..new {
+        for (index, leaf) in leaves.iter().enumerate().take(new).skip(old) {
             let proof = appended.proof(index as u64);
             assert!(
-                verify_inclusion(&leaves[index], index as u64, new as u64, &proof, &root),
+                verify_inclusion(leaf, index as u64, new as u64, &proof, &root),
                 "{index} of {old} + {added}"
             );
             let by_nodes = inclusion(index as u64, new as u64, |node| whole.node(node).ok_or(()));

@@ -43,7 +43,7 @@ pub struct Claimed {
 }
 
 /// A change by the organiser's hand; what is absent stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HandChange {
     /// The pool that `capacity` and `held_back` are about.
     pub pool: Option<String>,
@@ -53,8 +53,7 @@ pub struct HandChange {
     /// Not after now closes at once.
     pub closes_ms: Option<i64>,
     /// Further changes of the rules, e.g. a new opening.
-    pub edit: Option<fn(&mut Rules, i64)>,
-    pub edit_value: i64,
+    pub edit: Option<Arc<dyn Fn(&mut Rules) + Send + Sync>>,
 }
 
 impl Admission {
@@ -276,8 +275,8 @@ fn steps(now: &OfferView, change: &HandChange) -> Result<Vec<(&'static str, Hand
     if let Some(closes_ms) = change.closes_ms.filter(|_| !close_now) {
         rules.closes_ms = closes_ms;
     }
-    if let Some(edit) = change.edit {
-        edit(&mut rules, change.edit_value);
+    if let Some(edit) = &change.edit {
+        edit(&mut rules);
     }
     let told = json!({ "pool": change.pool, "capacity": change.capacity, "held_back": change.held_back, "closes_ms": change.closes_ms });
     let counts_asked = change.capacity.is_some() || change.held_back.is_some();
