@@ -20,7 +20,10 @@ pub(crate) struct Presented {
 impl Gateway {
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Presented {
         match bearer(headers) {
-            Bearer::Absent => Presented { identity: Identity::Anonymous, user: None },
+            Bearer::Absent => Presented {
+                identity: Identity::Anonymous,
+                user: None,
+            },
             Bearer::Unreadable => refused(&codes::AUTH_INVALID, None),
             Bearer::Token(token) => self.check(token),
         }
@@ -39,13 +42,19 @@ impl Gateway {
         if self.revocations.is_stale(Instant::now()) {
             return refused(&codes::AUTH_UNAVAILABLE, user);
         }
-        Presented { identity: Identity::Known(verified.caller.clone()), user }
+        Presented {
+            identity: Identity::Known(verified.caller.clone()),
+            user,
+        }
     }
 }
 
 fn refused(code: &'static Code, user: Option<UserId>) -> Presented {
     metrics::counter!("madang_gateway_tokens_refused_total", "code" => code.code).increment(1);
-    Presented { identity: Identity::Refused(code), user }
+    Presented {
+        identity: Identity::Refused(code),
+        user,
+    }
 }
 
 enum Bearer<'a> {
@@ -58,9 +67,13 @@ enum Bearer<'a> {
 fn bearer(headers: &HeaderMap) -> Bearer<'_> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
-    let Some(value) = first else { return Bearer::Absent };
+    let Some(value) = first else {
+        return Bearer::Absent;
+    };
     match value.to_str().ok().and_then(|text| text.split_once(' ')) {
-        Some((scheme, token)) if second.is_none() && scheme.eq_ignore_ascii_case("bearer") => Bearer::Token(token.trim()),
+        Some((scheme, token)) if second.is_none() && scheme.eq_ignore_ascii_case("bearer") => {
+            Bearer::Token(token.trim())
+        }
         _ => Bearer::Unreadable,
     }
 }
@@ -69,7 +82,11 @@ fn bearer(headers: &HeaderMap) -> Bearer<'_> {
 pub(crate) fn strip_identity_headers(headers: &mut HeaderMap) {
     // Why twice: hardly any request has one, and the first look costs no memory.
     if headers.keys().any(is_identity_header) {
-        let forged: Vec<HeaderName> = headers.keys().filter(|name| is_identity_header(name)).cloned().collect();
+        let forged: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| is_identity_header(name))
+            .cloned()
+            .collect();
         for name in forged {
             headers.remove(name);
         }
@@ -79,7 +96,11 @@ pub(crate) fn strip_identity_headers(headers: &mut HeaderMap) {
 /// `X-User-…` and `X-Madang-…`, also with underscores, which some servers read as hyphens.
 fn is_identity_header(name: &HeaderName) -> bool {
     // A `HeaderName` is in lower case, however it was sent.
-    let Some([b'-' | b'_', rest @ ..]) = name.as_str().as_bytes().strip_prefix(b"x") else { return false };
-    let rest = rest.strip_prefix(b"user").or_else(|| rest.strip_prefix(b"madang"));
+    let Some([b'-' | b'_', rest @ ..]) = name.as_str().as_bytes().strip_prefix(b"x") else {
+        return false;
+    };
+    let rest = rest
+        .strip_prefix(b"user")
+        .or_else(|| rest.strip_prefix(b"madang"));
     matches!(rest, Some([b'-' | b'_', ..]))
 }

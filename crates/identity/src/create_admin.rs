@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::model::{Email, NewPassword, Nickname, PersonName, Username};
 use crate::read_me::Me;
-use crate::sign_up::{Draft, save};
+use crate::sign_up::{Draft, refuse_taken, save};
 use crate::{App, password};
 
 /// A name or nickname that is not said is the username.
@@ -32,18 +32,24 @@ struct NewAdmin {
 }
 
 pub fn routes(app: Arc<App>) -> Router {
-    Router::new().route("/identity/admin", axum::routing::post(create_admin)).with_state(app)
+    Router::new()
+        .route("/identity/admin", axum::routing::post(create_admin))
+        .with_state(app)
 }
 
-async fn create_admin(State(app): State<Arc<App>>, body: Body<NewAdmin>) -> Result<(StatusCode, Json<Me>)> {
+async fn create_admin(
+    State(app): State<Arc<App>>,
+    body: Body<NewAdmin>,
+) -> Result<(StatusCode, Json<Me>)> {
     let new = body.value;
     password::check_new("password", &new.password, new.username.as_str())?;
-    let password_hash = app.hasher.hash(&new.password).await?;
     let username = String::from(new.username);
+    let nickname = new.nickname.map_or_else(|| username.clone(), String::from);
+    refuse_taken(&app, &username, &nickname).await?;
     let draft = Draft {
-        password_hash,
+        password_hash: app.hasher.hash(&new.password).await?,
         name: new.name.map_or_else(|| username.clone(), String::from),
-        nickname: new.nickname.map_or_else(|| username.clone(), String::from),
+        nickname,
         email: new.email.map(String::from),
         username,
         role: Role::Admin,

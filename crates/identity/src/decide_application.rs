@@ -58,13 +58,21 @@ pub async fn decide_application(
         Verdict::Rejected => ApplicationState::Rejected,
     };
     let reason = reason.map(String::from);
-    let (application, revoked) =
-        app.db.write(move |tx| Box::pin(async move { decide(tx, id, state, reason, caller.user).await })).await?;
+    let (application, revoked) = app
+        .db
+        .write(move |tx| Box::pin(async move { decide(tx, id, state, reason, caller.user).await }))
+        .await?;
     app.revocations.apply(revoked.as_slice());
     Ok(Json(ApplicationItem::from(application)))
 }
 
-async fn decide(tx: &Tx, id: Uuid, state: ApplicationState, reason: Option<String>, by: UserId) -> Result<(Application, Option<Revoked>)> {
+async fn decide(
+    tx: &Tx,
+    id: Uuid,
+    state: ApplicationState,
+    reason: Option<String>,
+    by: UserId,
+) -> Result<(Application, Option<Revoked>)> {
     let missing = || Problem::new(&codes::NOT_FOUND);
     let applicant = store::applicant(tx, id).await?.ok_or_else(missing)?;
     let mut account = subordinate(tx, by, applicant, Role::Admin).await?;
@@ -73,7 +81,9 @@ async fn decide(tx: &Tx, id: Uuid, state: ApplicationState, reason: Option<Strin
         return Ok((application, None));
     }
     if application.state != ApplicationState::Pending {
-        return Err(Problem::new(&error::APPLICATION_DECIDED).with("state", application.state.as_str()));
+        return Err(
+            Problem::new(&error::APPLICATION_DECIDED).with("state", application.state.as_str())
+        );
     }
     application.state = state;
     application.reason = reason;
@@ -89,8 +99,12 @@ async fn decide(tx: &Tx, id: Uuid, state: ApplicationState, reason: Option<Strin
     };
     audit::record(tx, entry).await?;
     let approved = state == ApplicationState::Approved;
-    let decided =
-        CompanyApplicationDecided { application_id: id, user_id: applicant, approved, reason: application.reason.clone() };
+    let decided = CompanyApplicationDecided {
+        application_id: id,
+        user_id: applicant,
+        approved,
+        reason: application.reason.clone(),
+    };
     publish(tx, &decided, Some(by)).await?;
     // Who became more than an organiser meanwhile stays what he is.
     let revoked = if approved && account.role == Role::Member {

@@ -19,7 +19,11 @@ use crate::{App, store};
     params(("id" = uuid::Uuid, Path)), security(("bearer" = [])),
     responses((status = 204, description = "It is over"))
 )]
-pub async fn end_my_session(State(app): State<Arc<App>>, Member(caller): Member, IdPath(id): IdPath) -> Result<StatusCode> {
+pub async fn end_my_session(
+    State(app): State<Arc<App>>,
+    Member(caller): Member,
+    IdPath(id): IdPath,
+) -> Result<StatusCode> {
     if end_one(&app, caller.user, SessionId(id)).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -32,7 +36,10 @@ pub async fn end_my_session(State(app): State<Arc<App>>, Member(caller): Member,
     security(("bearer" = [])),
     responses((status = 204, description = "All are over, the present one too"))
 )]
-pub async fn end_my_sessions(State(app): State<Arc<App>>, Member(caller): Member) -> Result<StatusCode> {
+pub async fn end_my_sessions(
+    State(app): State<Arc<App>>,
+    Member(caller): Member,
+) -> Result<StatusCode> {
     end_all(&app, caller.user, None).await
 }
 
@@ -41,7 +48,11 @@ pub async fn end_my_sessions(State(app): State<Arc<App>>, Member(caller): Member
     params(("id" = uuid::Uuid, Path)), security(("bearer" = [])),
     responses((status = 204, description = "All are over"))
 )]
-pub async fn end_sessions_of(State(app): State<Arc<App>>, Admin(caller): Admin, IdPath(id): IdPath) -> Result<StatusCode> {
+pub async fn end_sessions_of(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    IdPath(id): IdPath,
+) -> Result<StatusCode> {
     end_all(&app, UserId(id), Some(caller.user)).await
 }
 

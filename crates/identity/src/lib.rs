@@ -48,7 +48,6 @@ use platform::db::{Clock, Db, DbError, Migration};
 use platform::revocation::Revocations;
 use platform::service::{Service, migrate_context};
 use platform::token::TokenKey;
-use serde::Deserialize;
 
 /// What identity needs.
 pub struct Deps {
@@ -62,8 +61,7 @@ pub struct Deps {
 }
 
 /// How long sign-ins last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// An access token's life. Revocations are forgotten after 20 minutes, so it must be shorter.
     pub access_token_s: u32,
@@ -73,11 +71,17 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { access_token_s: 900, refresh_token_s: 1_209_600 }
+        Self {
+            access_token_s: 900,
+            refresh_token_s: 1_209_600,
+        }
     }
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration { name: "identity_0001_identity", sql: include_str!("../migrations/0001_identity.sql") }];
+const MIGRATIONS: [Migration; 1] = [Migration {
+    name: "identity_0001_identity",
+    sql: include_str!("../migrations/0001_identity.sql"),
+}];
 
 /// Brings up the tables and answers what is to be served.
 pub async fn service(deps: Deps) -> Result<Service, DbError> {

@@ -41,7 +41,10 @@ enum Rotation {
 pub async fn refresh(State(app): State<Arc<App>>, body: Body<Refresh>) -> Result<Json<TokenPair>> {
     let hash = hash_of(&body.value.refresh_token);
     let config = app.config;
-    let rotation: Rotation = app.db.write(move |tx| Box::pin(async move { rotate(tx, &config, &hash).await })).await?;
+    let rotation: Rotation = app
+        .db
+        .write(move |tx| Box::pin(async move { rotate(tx, &config, &hash).await }))
+        .await?;
     match rotation {
         Rotation::Granted(granted) => Ok(Json(granted.sign(&app))),
         Rotation::Reused(ended) => {
@@ -55,19 +58,29 @@ pub async fn refresh(State(app): State<Arc<App>>, body: Body<Refresh>) -> Result
 
 async fn rotate(tx: &Tx, config: &Config, hash: &[u8; 32]) -> Result<Rotation> {
     let invalid = Ok(Rotation::Refused(&codes::AUTH_INVALID));
-    let Some(owner) = store::owner_of_refresh_token(tx, hash).await? else { return invalid };
-    let Some(account) = store::account_locked(tx, owner).await? else { return invalid };
-    let Some(token) = store::refresh_token(tx, hash).await? else { return invalid };
+    let Some(owner) = store::owner_of_refresh_token(tx, hash).await? else {
+        return invalid;
+    };
+    let Some(account) = store::account_locked(tx, owner).await? else {
+        return invalid;
+    };
+    let Some(token) = store::refresh_token(tx, hash).await? else {
+        return invalid;
+    };
     let now_ms = tx.now_ms().await?;
     if token.ended_ms.is_some() || account.is_banned() {
         return invalid;
     }
     if token.used_ms.is_some() {
-        return Ok(Rotation::Reused(store::end_session(tx, owner, token.session(), now_ms).await?));
+        return Ok(Rotation::Reused(
+            store::end_session(tx, owner, token.session(), now_ms).await?,
+        ));
     }
     if token.expires_ms <= now_ms {
         return Ok(Rotation::Refused(&codes::AUTH_EXPIRED));
     }
     store::use_refresh_token(tx, hash, now_ms).await?;
-    Ok(Rotation::Granted(Box::new(continue_session(tx, config, &account, token.session()).await?)))
+    Ok(Rotation::Granted(Box::new(
+        continue_session(tx, config, &account, token.session()).await?,
+    )))
 }

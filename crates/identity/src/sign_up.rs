@@ -43,17 +43,13 @@ pub struct SignUp {
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "The username or nickname is taken"),
     )
 )]
-pub async fn sign_up(State(app): State<Arc<App>>, body: Body<SignUp>) -> Result<(StatusCode, Json<Me>)> {
+pub async fn sign_up(
+    State(app): State<Arc<App>>,
+    body: Body<SignUp>,
+) -> Result<(StatusCode, Json<Me>)> {
     let new = body.value;
     password::check_new("password", &new.password, new.username.as_str())?;
-    // Why before hashing: a taken name is the common case, and hashing is dear. The unique keys decide in the end.
-    let (username_taken, nickname_taken) = store::is_taken(&app.db, new.username.as_str(), new.nickname.as_str()).await?;
-    if username_taken {
-        return Err(Problem::new(&error::USERNAME_TAKEN));
-    }
-    if nickname_taken {
-        return Err(Problem::new(&error::NICKNAME_TAKEN));
-    }
+    refuse_taken(&app, new.username.as_str(), new.nickname.as_str()).await?;
     let password_hash = app.hasher.hash(&new.password).await?;
     let account = Draft {
         username: new.username.into(),
@@ -65,6 +61,18 @@ pub async fn sign_up(State(app): State<Arc<App>>, body: Body<SignUp>) -> Result<
     };
     let account = save(&app, account).await?;
     Ok((StatusCode::CREATED, Json(Me::from(account))))
+}
+
+/// Refuses names that somebody has. To be asked before hashing, which is dear; the unique keys decide in the end.
+pub async fn refuse_taken(app: &App, username: &str, nickname: &str) -> Result<()> {
+    let (username_taken, nickname_taken) = store::is_taken(&app.db, username, nickname).await?;
+    if username_taken {
+        return Err(Problem::new(&error::USERNAME_TAKEN));
+    }
+    if nickname_taken {
+        return Err(Problem::new(&error::NICKNAME_TAKEN));
+    }
+    Ok(())
 }
 
 /// An account about to be.

@@ -68,7 +68,13 @@ pub async fn suspend(
     Ok(Json(UserItem::from(account)))
 }
 
-async fn set_banned(tx: &Tx, account: &mut Account, banned: bool, reason: Option<String>, by: UserId) -> Result<Option<Revoked>> {
+async fn set_banned(
+    tx: &Tx,
+    account: &mut Account,
+    banned: bool,
+    reason: Option<String>,
+    by: UserId,
+) -> Result<Option<Revoked>> {
     if account.is_banned() == banned {
         return Ok(None);
     }
@@ -85,5 +91,9 @@ async fn set_banned(tx: &Tx, account: &mut Account, banned: bool, reason: Option
         after: json!({ "banned": banned }),
     };
     audit::record(tx, entry).await?;
-    if banned { Ok(Some(store::end_all_sessions(tx, account, now_ms).await?)) } else { Ok(None) }
+    if banned {
+        Ok(Some(store::end_all_sessions(tx, account, now_ms).await?))
+    } else {
+        Ok(None)
+    }
 }

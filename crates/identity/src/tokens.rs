@@ -49,15 +49,33 @@ pub fn hash_of(refresh_token: &str) -> [u8; 32] {
 }
 
 /// Begins a session of an account that is locked.
-pub async fn begin_session(tx: &Tx, config: &Config, account: &Account, user_agent: Option<String>) -> Result<Granted, DbError> {
+pub async fn begin_session(
+    tx: &Tx,
+    config: &Config,
+    account: &Account,
+    user_agent: Option<String>,
+) -> Result<Granted, DbError> {
     let now_ms = tx.now_ms().await?;
     let session = SessionId::fresh();
-    store::insert_session(tx, session, account.id, user_agent, now_ms, refresh_ends_ms(config, now_ms)).await?;
+    store::insert_session(
+        tx,
+        session,
+        account.id,
+        user_agent,
+        now_ms,
+        refresh_ends_ms(config, now_ms),
+    )
+    .await?;
     grant(tx, config, account, session, now_ms).await
 }
 
 /// Makes a session's next pair of tokens; its account is locked and the last refresh token was used.
-pub async fn continue_session(tx: &Tx, config: &Config, account: &Account, session: SessionId) -> Result<Granted, DbError> {
+pub async fn continue_session(
+    tx: &Tx,
+    config: &Config,
+    account: &Account,
+    session: SessionId,
+) -> Result<Granted, DbError> {
     let now_ms = tx.now_ms().await?;
     store::touch_session(tx, session, now_ms, refresh_ends_ms(config, now_ms)).await?;
     grant(tx, config, account, session, now_ms).await
@@ -77,11 +95,27 @@ fn claims(config: &Config, account: &Account, session: SessionId, now_ms: i64) -
     }
 }
 
-async fn grant(tx: &Tx, config: &Config, account: &Account, session: SessionId, now_ms: i64) -> Result<Granted, DbError> {
+async fn grant(
+    tx: &Tx,
+    config: &Config,
+    account: &Account,
+    session: SessionId,
+    now_ms: i64,
+) -> Result<Granted, DbError> {
     // 256 random bits from the operating system's generator: nothing to guess, so a plain hash protects them.
     let refresh_token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    store::insert_refresh_token(tx, &hash_of(&refresh_token), session, now_ms, refresh_ends_ms(config, now_ms)).await?;
-    Ok(Granted { claims: claims(config, account, session, now_ms), refresh_token })
+    store::insert_refresh_token(
+        tx,
+        &hash_of(&refresh_token),
+        session,
+        now_ms,
+        refresh_ends_ms(config, now_ms),
+    )
+    .await?;
+    Ok(Granted {
+        claims: claims(config, account, session, now_ms),
+        refresh_token,
+    })
 }
 
 fn refresh_ends_ms(config: &Config, now_ms: i64) -> i64 {

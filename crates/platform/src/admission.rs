@@ -32,6 +32,7 @@ pub use admission as core;
 pub use api::{ClaimRequest, Claimed, HandChange};
 pub use routes::log_routes;
 pub use rows::{Column, Mode, RowSet, Rows};
+pub use sequencer::Limits;
 pub use view::{ClaimView, OfferView, PoolView};
 
 /// The tables; goes first in the migrations of a context that sells.
@@ -70,7 +71,7 @@ struct Shared {
     db: Db,
     keys: Arc<OfferKeys>,
     hook: Arc<dyn Rows>,
-    limits: sequencer::Limits,
+    limits: Limits,
     offers: Cache<Uuid, Arc<sequencer::Offer>>,
     rules: Cache<Hash, Arc<Rules>>,
     tiles: Cache<(Uuid, u32, u8, u64), Arc<Vec<Hash>>>,
@@ -78,11 +79,15 @@ struct Shared {
 
 impl Admission {
     pub fn new(db: Db, keys: Arc<OfferKeys>, hook: Arc<dyn Rows>) -> Self {
+        Self::with_limits(db, keys, hook, Limits::default())
+    }
+
+    pub fn with_limits(db: Db, keys: Arc<OfferKeys>, hook: Arc<dyn Rows>, limits: Limits) -> Self {
         Self(Arc::new(Shared {
             db,
             keys,
             hook,
-            limits: sequencer::Limits::default(),
+            limits,
             offers: Cache::builder().time_to_idle(OFFER_IDLE).build(),
             rules: Cache::new(1_024),
             tiles: Cache::new(TILES_MAX),

@@ -67,12 +67,13 @@ impl Job {
     /// Runs it if it is due; answers when it is due next.
     async fn step(&self, lease: &Lease) -> Result<i64, DbError> {
         let now_ms = self.db.clock().now_ms();
-        let due = self.db.one::<(i64,)>("SELECT due_ms FROM job WHERE name = $1", args![self.name]).await?;
-        if let Some((due_ms,)) = due.filter(|row| row.0 > now_ms) {
+        if let Some(due_ms) = self.due_after(now_ms).await? {
             return Ok(due_ms);
         }
-        if lease.hold().await?.is_none() {
-            return Ok(now_ms + LOOK_MS_MAX);
+        let Some(attempt) = lease.hold().await? else { return Ok(now_ms + LOOK_MS_MAX) };
+        // Why again: who held the lease until now may have run it since the first look.
+        if let Some(due_ms) = self.due_after(now_ms).await? {
+            return Ok(due_ms);
         }
         let outcome = std::panic::AssertUnwindSafe((self.work)()).catch_unwind().await;
         let error = match outcome {
@@ -85,10 +86,13 @@ impl Job {
             metrics::counter!("madang_job_failures_total", "job" => self.name).increment(1);
         }
         let next_ms = self.next_ms(now_ms);
-        let (name, ended_ms) = (self.name, self.db.clock().now_ms());
+        let (name, ended_ms, lease) = (self.name, self.db.clock().now_ms(), lease.clone());
         self.db
             .write(move |tx| {
                 Box::pin(async move {
+                    if !lease.is_held(tx, attempt).await? {
+                        return Ok(0);
+                    }
                     let sql = "INSERT INTO job (name, due_ms, last_started_ms, last_ended_ms, last_error, runs) VALUES ($1, $2, $3, $4, $5, 1)
                                ON CONFLICT (name) DO UPDATE SET due_ms = $2, last_started_ms = $3, last_ended_ms = $4, last_error = $5, runs = job.runs + 1";
                     tx.run(sql, args![name, next_ms, now_ms, ended_ms, error]).await
@@ -96,6 +100,12 @@ impl Job {
             })
             .await?;
         Ok(next_ms)
+    }
+
+    /// When it is due next, if that lies ahead.
+    async fn due_after(&self, now_ms: i64) -> Result<Option<i64>, DbError> {
+        let due = self.db.one::<(i64,)>("SELECT due_ms FROM job WHERE name = $1", args![self.name]).await?;
+        Ok(due.map(|row| row.0).filter(|due_ms| *due_ms > now_ms))
     }
 
     fn next_ms(&self, now_ms: i64) -> i64 {

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Query, args};
+use crate::db::{Db, DbError, Query, Tx, args};
 
 /// A named right to work, held until its time runs out.
+#[derive(Clone)]
 pub struct Lease {
     db: Db,
     name: String,
@@ -34,6 +35,16 @@ impl Lease {
                 })
             })
             .await
+    }
+
+    /// Is it still the one that was held at this attempt? Asked in the transaction that writes the result, so that
+    /// who was too slow and lost the lease changes nothing.
+    pub async fn is_held(&self, tx: &Tx, attempt: i64) -> Result<bool, DbError> {
+        let sql = tx.db().pick(
+            "SELECT attempt FROM lease WHERE name = $1 AND owner = $2 AND attempt = $3",
+            "SELECT attempt FROM lease WHERE name = $1 AND owner = $2 AND attempt = $3 FOR UPDATE",
+        );
+        Ok(tx.one::<(i64,)>(sql, args![self.name.as_str(), self.owner, attempt]).await?.is_some())
     }
 
     /// Gives it up early, so that the next one need not wait.

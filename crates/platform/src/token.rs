@@ -70,8 +70,13 @@ impl TokenKey {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(&seed);
         let kid = kid(signing.verifying_key().as_bytes());
-        let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "EdDSA", "kid": kid, "typ": TYPE }).to_string());
-        Self { signing, header, kid }
+        let header =
+            URL_SAFE_NO_PAD.encode(json!({ "alg": "EdDSA", "kid": kid, "typ": TYPE }).to_string());
+        Self {
+            signing,
+            header,
+            kid,
+        }
     }
 
     /// A token that says `claims`. Some 20 µs of work: many at once belong off the async threads.
@@ -133,7 +138,12 @@ impl TokenVerifier {
             .max_capacity(CACHED_TOKENS_MAX)
             .time_to_live(CACHED_FOR)
             .build_with_hasher(hashbrown::DefaultHashBuilder::default());
-        Self(Arc::new(Inner { key: DecodingKey::from_ed_der(&public), kid: kid(&public), validation, known }))
+        Self(Arc::new(Inner {
+            key: DecodingKey::from_ed_der(&public),
+            kid: kid(&public),
+            validation,
+            known,
+        }))
     }
 
     /// Who a token stands for at `now_ms` (Unix milliseconds).
@@ -169,16 +179,37 @@ impl TokenVerifier {
     }
 
     fn check_signature(&self, token: &str) -> Result<Verified, TokenError> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.0.key, &self.0.validation).map_err(|_| TokenError::Invalid)?;
+        let data = jsonwebtoken::decode::<Claims>(token, &self.0.key, &self.0.validation)
+            .map_err(|_| TokenError::Invalid)?;
         let header = &data.header;
         // A header that asks for something we do not do (`crit`, RFC 7515 §4.1.11) is not ours either.
-        let ours = header.kid.as_deref() == Some(&self.0.kid) && header.typ.as_deref() == Some(TYPE) && header.crit.is_none();
+        let ours = header.kid.as_deref() == Some(&self.0.kid)
+            && header.typ.as_deref() == Some(TYPE)
+            && header.crit.is_none();
         if !ours {
             return Err(TokenError::Invalid);
         }
-        let Claims { sub, name, role, sid, iat_ms, exp, reh } = data.claims;
-        let caller = Caller { user: sub, username: name.into(), role, session: sid, rehearsal: reh };
-        Ok(Verified { caller: Arc::new(caller), iat_ms, exp })
+        let Claims {
+            sub,
+            name,
+            role,
+            sid,
+            iat_ms,
+            exp,
+            reh,
+        } = data.claims;
+        let caller = Caller {
+            user: sub,
+            username: name.into(),
+            role,
+            session: sid,
+            rehearsal: reh,
+        };
+        Ok(Verified {
+            caller: Arc::new(caller),
+            iat_ms,
+            exp,
+        })
     }
 }
 

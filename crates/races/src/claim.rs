@@ -12,7 +12,6 @@ use platform::http::auth::Claimant;
 use platform::http::{Body, IdPath, Idempotency, Problem, Result, codes};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::Races;
 use crate::model::{SouvenirChoice, day_of, unmet_rule};

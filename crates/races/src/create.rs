@@ -109,18 +109,16 @@ pub async fn create(
 ) -> Result<Remembered> {
     body.value.reception.check()?;
     let plan = body.value.plan(&races, caller.user, races.clock.now_ms())?;
-    let work = {
-        let races = races.clone();
-        move |tx: &Tx| {
-            let (races, plan) = (races.clone(), plan.clone());
-            Box::pin(async move {
-                races.publish(tx, &plan).await?;
-                let body = races.body(tx, plan.race).await?;
-                Ok(Remembered::of(StatusCode::CREATED, &body))
-            }) as futures::future::BoxFuture<'_, _>
-        }
-    };
-    once(&races.db, key, caller.user, "races.create", body.sha, work).await
+    let db = races.db.clone();
+    once(&db, key, caller.user, "races.create", body.sha, move |tx| {
+        let (races, plan) = (races.clone(), plan.clone());
+        Box::pin(async move {
+            races.publish(tx, &plan).await?;
+            let body = races.body(tx, plan.race).await?;
+            Ok(Remembered::of(StatusCode::CREATED, &body))
+        })
+    })
+    .await
 }
 
 /// A race that obeys its rules, ready to be written.

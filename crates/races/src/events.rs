@@ -5,7 +5,7 @@ use kernel::contracts::Event;
 use kernel::contracts::identity::UserSaved;
 use kernel::contracts::races::RaceChanged;
 use platform::db::{DbError, Tx};
-use platform::events::{Consumer, Envelope, publish};
+use platform::events::{Consumer, publish};
 
 use crate::Races;
 use crate::model::Race;
@@ -22,9 +22,7 @@ pub async fn tell(tx: &Tx, race: &Race, change: &str, actor: UserId) -> Result<(
 }
 
 pub fn consumers(races: &Races) -> Vec<Consumer> {
-    let take = |tx, event: &Envelope| {
-        let event = event.read::<UserSaved>();
-        Box::pin(async move { Ok(people::save(tx, &event?).await?) }) as futures::future::BoxFuture<'_, _>
-    };
-    vec![Consumer::new("races people", &[UserSaved::KIND], races.db.clone(), take)]
+    vec![Consumer::new("races people", &[UserSaved::KIND], races.db.clone(), |tx, event| {
+        Box::pin(async move { Ok(people::save(tx, &event.read()?).await?) })
+    })]
 }

@@ -7,7 +7,6 @@ use kernel::ClaimId;
 use orderlog::ReturnReason;
 use platform::http::auth::Claimant;
 use platform::http::{IdPath, Problem, Result, codes};
-use uuid::Uuid;
 
 use crate::Races;
 use crate::registration::RegistrationBody;

@@ -36,6 +36,8 @@ mod rows;
 mod sale;
 mod store;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -7,7 +7,6 @@ use platform::http::auth::Claimant;
 use platform::http::{IdPath, ListQuery, Problem, Result, codes};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::Races;
 use crate::registration::{RegistrationBody, RegistrationState};

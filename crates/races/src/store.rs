@@ -275,9 +275,19 @@ pub async fn lock_offer(tx: &Tx, offer: OfferId) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Races with an edit that their offer has not taken over, and cancelled ones that still have open claims.
+/// Some races with an edit that their offer has not taken over.
 pub async fn races_with_rules_edit(db: &Db) -> Result<Vec<RaceId>, DbError> {
     let rows = db.all::<(Uuid,)>("SELECT id FROM race WHERE rules_edit IS NOT NULL ORDER BY id LIMIT 100", args![]).await?;
+    Ok(rows.into_iter().map(|row| RaceId(row.0)).collect())
+}
+
+/// Some cancelled races whose sale is not closed, or that have open claims.
+pub async fn cancelled_with_claims(db: &Db) -> Result<Vec<RaceId>, DbError> {
+    let sql = "SELECT race.id FROM race JOIN offer o ON o.id = race.offer_id
+               WHERE race.cancelled_ms IS NOT NULL AND (o.closed = 0 OR EXISTS (
+                   SELECT 1 FROM claim c WHERE c.offer_id = o.id AND c.ended_ms IS NULL AND c.state <> 'paying'))
+               ORDER BY race.id LIMIT 100";
+    let rows = db.all::<(Uuid,)>(sql, args![]).await?;
     Ok(rows.into_iter().map(|row| RaceId(row.0)).collect())
 }
 

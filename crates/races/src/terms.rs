@@ -65,7 +65,7 @@ impl From<ReturnTo> for ReturnPolicy {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct CourseInput {
@@ -92,7 +92,7 @@ pub struct CourseInput {
     pub held_back: u32,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct SouvenirInput {
     #[garde(length(chars, min = 1, max = 50))]
@@ -103,7 +103,7 @@ pub struct SouvenirInput {
     pub sizes: Vec<SizeInput>,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct SizeInput {
     #[garde(length(chars, min = 1, max = 20))]

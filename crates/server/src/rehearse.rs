@@ -191,18 +191,15 @@ impl Outcome {
 
 /// The requests of the crowd at one yard, person by person.
 fn clicks(yard: &Url, crowd: &Crowd, stride: usize) -> Result<Arc<[Request]>> {
-    let host = &yard[url_authority()];
+    let port = yard.port().map_or_else(String::new, |port| format!(":{port}"));
+    let host = format!("{}{port}", yard.host_str().unwrap_or_default());
     let path = format!("/api/v1/races/{}/registrations", crowd.race_id);
     let mut requests = Vec::with_capacity(crowd.people() * stride);
     for token in crowd.tokens() {
-        let click = Request::post(host, &path, Some(token), &serde_json::json!({}))?;
+        let click = Request::post(&host, &path, Some(token), &serde_json::json!({}))?;
         requests.extend(std::iter::repeat_n(click, stride));
     }
     Ok(requests.into())
-}
-
-fn url_authority() -> std::ops::Range<reqwest::Position> {
-    todo!()
 }
 
 /// The yard's address in the net; the load client speaks plain HTTP.

@@ -122,7 +122,7 @@ async fn connect(data_dir: &Path) -> Result<UnixStream> {
 
 async fn read<B>(response: Response<B>) -> Result<Value>
 where
-    B: http_body::Body,
+    B: axum::body::HttpBody,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let status = response.status();

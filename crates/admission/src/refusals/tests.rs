@@ -117,6 +117,45 @@ fn a_gap_and_broken_bytes_are_errors() {
 }
 
 #[test]
+fn leaves_and_bundles_know_alike_who_was_placed_since() {
+    let placed = |index, outcome| {
+        let event = Event::Claim {
+            seq: 5,
+            person: Person([2; 16]),
+            received_ms: 5,
+            want: want("b:1"),
+            outcome,
+        };
+        Leaf {
+            index,
+            decided_ms: 9,
+            event,
+        }
+    };
+    for outcome in Outcome::ALL
+        .into_iter()
+        .filter(|outcome| *outcome != Outcome::Refused)
+    {
+        let mut leaves = log();
+        leaves.push(placed(5, outcome));
+        let mut by_leaf = Refusals::new();
+        for leaf in &leaves {
+            by_leaf.apply(leaf).expect("folds");
+        }
+        let mut by_bundle = Refusals::new();
+        by_bundle.apply_bundle(0, &bundle(&leaves)).expect("folds");
+        for fold in [by_leaf, by_bundle] {
+            let since: Vec<_> = fold
+                .entries
+                .iter()
+                .map(|entry| (entry.person.0[0], entry.placed_since))
+                .collect();
+            assert_eq!(since, [(2, true), (2, true), (3, false)], "{outcome}");
+        }
+    }
+}
+
+#[test]
 fn the_first_number_stands() {
     let mut fold = Refusals::new();
     fold.apply(&refused(0, 1, 2, "a:1")).expect("folds");

@@ -120,7 +120,7 @@ impl Process {
     }
 
     /// Why here: what is refused again is answered before it costs a place in the queue.
-    pub(super) fn from_memory(&self, input: &ClaimInput, now_ms: i64) -> Option<(Answer, &Head)> {
+    pub(super) fn repeat(&self, input: &ClaimInput, now_ms: i64) -> Option<(Answer, &Head)> {
         let (head, read_ms) = self.hint.as_ref()?;
         let fresh = (0..=HINT_MS).contains(&(now_ms - read_ms));
         let open = (head.rules.opens_ms..head.rules.closes_ms).contains(&now_ms);
@@ -254,9 +254,8 @@ impl World {
             return Ok(());
         }
         let fold = &mut self.processes[at].fold;
-        let new = self.disk.leaves.iter().skip(fold.size() as usize);
-        new.map(|leaf| fold.apply(leaf))
-            .collect::<Result<(), _>>()
+        let mut new = self.disk.leaves.iter().skip(fold.size() as usize);
+        new.try_for_each(|leaf| fold.apply(leaf))
             .map_err(|error| error.to_string())
     }
 

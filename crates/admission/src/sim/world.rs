@@ -72,7 +72,7 @@ impl World {
                 self.pass_time();
                 Ok(())
             }
-            370..=379 => self
+            372..=379 => self
                 .expiries()
                 .into_iter()
                 .try_for_each(|input| self.ask(at, input)),
@@ -122,7 +122,7 @@ impl World {
 
     fn ask(&mut self, at: usize, input: Input) -> Result<(), String> {
         if let Input::Claim(asked) = &input
-            && let Some((answer, head)) = self.processes[at].from_memory(asked, self.now_ms)
+            && let Some((answer, head)) = self.processes[at].repeat(asked, self.now_ms)
         {
             // Only what happened after that head was read may be missed.
             let had = |claim: &&crate::Claim| {

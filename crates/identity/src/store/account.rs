@@ -65,32 +65,51 @@ impl From<AccountRow> for Account {
 
 /// An account, a rehearsal's people included.
 pub async fn account(query: &impl Query, user: UserId) -> Result<Option<Account>, DbError> {
-    let row = query.one::<AccountRow>(&format!("{COLUMNS} WHERE id = $1"), args![user.0]).await?;
+    let row = query
+        .one::<AccountRow>(&format!("{COLUMNS} WHERE id = $1"), args![user.0])
+        .await?;
     Ok(row.map(Account::from))
 }
 
 /// A person's account; a rehearsal's people are nobody here.
-pub async fn account_by_username(query: &impl Query, username: &str) -> Result<Option<Account>, DbError> {
+pub async fn account_by_username(
+    query: &impl Query,
+    username: &str,
+) -> Result<Option<Account>, DbError> {
     let sql = format!("{COLUMNS} WHERE username = $1 AND rehearsal_id IS NULL");
-    Ok(query.one::<AccountRow>(&sql, args![username]).await?.map(Account::from))
+    Ok(query
+        .one::<AccountRow>(&sql, args![username])
+        .await?
+        .map(Account::from))
 }
 
 /// A person's account, locked until the transaction ends.
 pub async fn account_locked(tx: &Tx, user: UserId) -> Result<Option<Account>, DbError> {
     let lock = tx.db().pick("", "FOR UPDATE");
     let sql = format!("{COLUMNS} WHERE id = $1 AND rehearsal_id IS NULL {lock}");
-    Ok(tx.one::<AccountRow>(&sql, args![user.0]).await?.map(Account::from))
+    Ok(tx
+        .one::<AccountRow>(&sql, args![user.0])
+        .await?
+        .map(Account::from))
 }
 
 /// Two people's accounts, locked by rising id; `(first, second)` as they were asked for.
-pub async fn accounts_locked(tx: &Tx, first: UserId, second: UserId) -> Result<(Option<Account>, Option<Account>), DbError> {
+pub async fn accounts_locked(
+    tx: &Tx,
+    first: UserId,
+    second: UserId,
+) -> Result<(Option<Account>, Option<Account>), DbError> {
     if first == second {
         let account = account_locked(tx, first).await?;
         return Ok((account.clone(), account));
     }
     let low = account_locked(tx, first.min(second)).await?;
     let high = account_locked(tx, first.max(second)).await?;
-    Ok(if first < second { (low, high) } else { (high, low) })
+    Ok(if first < second {
+        (low, high)
+    } else {
+        (high, low)
+    })
 }
 
 /// Writes a new account; `by` is nobody where the command line makes it.
@@ -120,7 +139,12 @@ pub async fn insert_account(tx: &Tx, account: &Account, by: Option<UserId>) -> R
 
 /// Writes a changed account as its next version. What was proved about an address or number that changed is gone
 /// with it: `email_verified` and `phone_verified` can only fall here.
-pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: i64) -> Result<(), Problem> {
+pub async fn update_account(
+    tx: &Tx,
+    account: &mut Account,
+    by: UserId,
+    now_ms: i64,
+) -> Result<(), Problem> {
     account.version += 1;
     let sql = "UPDATE account SET password_hash = $2, name = $3, nickname = $4, nickname_key = $5, email = $6, phone = $7,
                    birth_date = $8, language = $9, role = $10, banned_ms = $11, ban_reason = $12, version = $13,
@@ -153,10 +177,18 @@ pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: 
 }
 
 /// Is the username, is the nickname taken?
-pub async fn is_taken(query: &impl Query, username: &str, nickname: &str) -> Result<(bool, bool), DbError> {
+pub async fn is_taken(
+    query: &impl Query,
+    username: &str,
+    nickname: &str,
+) -> Result<(bool, bool), DbError> {
     let sql = "SELECT (SELECT count(*) FROM account WHERE username = $1), (SELECT count(*) FROM account WHERE nickname_key = $2)";
-    let row = query.one::<(i64, i64)>(sql, args![username, fold(nickname)]).await?;
-    Ok(row.map_or((false, false), |(usernames, nicknames)| (usernames > 0, nicknames > 0)))
+    let row = query
+        .one::<(i64, i64)>(sql, args![username, fold(nickname)])
+        .await?;
+    Ok(row.map_or((false, false), |(usernames, nicknames)| {
+        (usernames > 0, nicknames > 0)
+    }))
 }
 
 /// What a manager looks for.
@@ -168,7 +200,12 @@ pub struct Filter {
 }
 
 /// People, the newest account first, one more than `limit`.
-pub async fn accounts_page(db: &Db, filter: &Filter, after: Option<Cursor>, limit: i64) -> Result<Vec<Account>, DbError> {
+pub async fn accounts_page(
+    db: &Db,
+    filter: &Filter,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<Account>, DbError> {
     let mut conditions = String::new();
     let mut args = args![after.map_or(Uuid::max(), |cursor| cursor.id), limit + 1];
     if let Some((found, wanted)) = SEARCH.condition(db, &filter.text, "id", args.len() + 1) {
@@ -184,8 +221,15 @@ pub async fn accounts_page(db: &Db, filter: &Filter, after: Option<Cursor>, limi
         Some(false) => conditions += " AND banned_ms IS NULL",
         None => {}
     }
-    let sql = format!("{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1{conditions} ORDER BY id DESC LIMIT $2");
-    Ok(db.all::<AccountRow>(&sql, args).await?.into_iter().map(Account::from).collect())
+    let sql = format!(
+        "{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1{conditions} ORDER BY id DESC LIMIT $2"
+    );
+    Ok(db
+        .all::<AccountRow>(&sql, args)
+        .await?
+        .into_iter()
+        .map(Account::from)
+        .collect())
 }
 
 /// The friendly answer to a unique key that somebody else has.

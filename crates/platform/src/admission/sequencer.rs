@@ -24,10 +24,6 @@ use crate::db::{DbError, Kind};
 const BATCH_MAX: usize = 500;
 /// Confirms, returns and expiries find at least this room in every batch, whatever the crowd.
 const MOVES_RESERVED: usize = BATCH_MAX / 4;
-/// An expected wait beyond this is answered 503 at once: a client who waits longer has given up.
-const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Who is still queued after so long is dropped untaken.
-const QUEUED_MAX: Duration = Duration::from_secs(5);
 /// Leaves that may be read under the lock; more are caught up before taking it.
 const CATCH_UP_LEAVES: u64 = 1_000;
 /// The cost of one claim before anything was measured.
@@ -181,13 +177,18 @@ impl Offer {
     }
 }
 
-pub(super) struct Limits {
+/// How long a queue may become. Both are times: a queue's length says nothing about the wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// An expected wait beyond this is answered 503 at once: a client who waits longer has given up.
     pub wait_max: Duration,
+    /// Who is still queued after so long is dropped untaken.
+    pub queued_max: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wait_max: WAIT_MAX }
+        Self { wait_max: Duration::from_secs(2), queued_max: Duration::from_secs(5) }
     }
 }
 
@@ -197,7 +198,7 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
         if batch.is_empty() {
             return;
         }
-        let (batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| queued.since.elapsed() < QUEUED_MAX);
+        let (batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| queued.since.elapsed() < shared.limits.queued_max);
         for queued in late {
             queued.answer.send(Err(Refusal::Busy(1_000))).ok();
         }
@@ -221,7 +222,7 @@ async fn settle(offer: &Arc<Offer>, shared: &Arc<Shared>, batch: Vec<Queued>) {
     let mut pending = vec![batch];
     while let Some(mut batch) = pending.pop() {
         let inputs: Vec<Input> = batch.iter().map(|queued| queued.input.clone()).collect();
-        let extra: Vec<RowSet> = batch.iter().filter_map(|queued| queued.extra.clone()).collect();
+        let extra: Vec<Option<RowSet>> = batch.iter().map(|queued| queued.extra.clone()).collect();
         match commit(offer, shared, &inputs, extra).await {
             Ok((answers, sealed)) => {
                 let mut again = Vec::new();
@@ -305,7 +306,7 @@ async fn commit(
     offer: &Offer,
     shared: &Shared,
     inputs: &[Input],
-    extra: Vec<RowSet>,
+    extra: Vec<Option<RowSet>>,
 ) -> Result<(Vec<Answer>, Option<Arc<Sealed>>), DbError> {
     catch_up(offer, shared).await?;
     let mut tx = OfferTx::begin(&shared.db).await?;
@@ -410,7 +411,7 @@ fn row_sets(
     before: &Head,
     decision: &Decision,
     appended: &Appended,
-    extra: Vec<RowSet>,
+    extra: Vec<Option<RowSet>>,
 ) -> Vec<RowSet> {
     let head = &decision.head;
     let mut sets = claim_sets(offer, head.decided_ms, &decision.changed);
@@ -433,12 +434,17 @@ fn row_sets(
             mode: Mode::Insert,
         });
     }
-    if head.rules_sha != before.rules_sha {
-        sets.push(rules_set(offer, &head.rules));
-    }
-    sets.extend(extra);
+    sets.extend(decision.rules.iter().map(|(_, rules)| rules_set(offer, rules)));
+    // Why: what was refused, or is decided again in the next batch, leaves no trace here.
+    let extra = extra.into_iter().zip(&decision.answers).filter(|(_, answer)| took_effect(answer));
+    sets.extend(extra.filter_map(|(set, _)| set));
     sets.retain(|set| !set.is_empty());
     sets
+}
+
+/// Did the input leave a leaf?
+fn took_effect(answer: &Answer) -> bool {
+    matches!(answer, Answer::Placed { .. } | Answer::Moved { leaf: Some(_), .. } | Answer::Hand { leaf: Some(_) })
 }
 
 /// The row that publishes rules. The same rules may come back: then their row is there already.
@@ -482,9 +488,12 @@ impl Offer {
 
     /// Reads the newest head, so that answers from memory are never older than that.
     pub async fn refresh(&self, shared: &Shared) -> Result<Arc<Seen>, DbError> {
+        // Why before the read: the head is as old as the moment it was asked for.
+        let at = Instant::now();
         let head = super::view::head(&shared.db, shared, self.id).await?.ok_or(DbError::Missing)?;
-        self.see(head.clone());
-        Ok(Arc::new(Seen { head, at: Instant::now() }))
+        let seen = Arc::new(Seen { head, at });
+        self.seen.store(Some(seen.clone()));
+        Ok(seen)
     }
 }
 

@@ -9,7 +9,7 @@ pub enum DbError {
     Unavailable(#[source] anyhow::Error),
     #[error("a unique key is taken: {0}")]
     Unique(String),
-    /// A CHECK, NOT NULL or foreign key refused the row.
+    /// A CHECK, NOT NULL or foreign key refused the row, or a value cannot be stored at all.
     #[error("a constraint refused a row: {0}")]
     Constraint(String),
     /// The row a transaction was about is not there.
@@ -75,12 +75,18 @@ fn from_sqlx(error: &sqlx::Error) -> DbError {
                     inner.message()
                 )),
                 sqlx::error::ErrorKind::Other if is_outage(&code) => DbError::Unavailable(told()),
+                sqlx::error::ErrorKind::Other if is_bad_value(&code) => DbError::Constraint(inner.message().to_owned()),
                 sqlx::error::ErrorKind::Other => DbError::Failed(told()),
                 _ => DbError::Constraint(inner.message().to_owned()),
             }
         }
         _ => DbError::Failed(told()),
     }
+}
+
+/// PostgreSQL's data exceptions, e.g. text with a NUL character. SQLite's codes are numbers below 100 or above 255.
+fn is_bad_value(code: &str) -> bool {
+    code.len() == 5 && code.starts_with("22")
 }
 
 /// SQLite primary codes (low byte of the extended code) and PostgreSQL classes that pass by themselves.

@@ -13,10 +13,6 @@ use super::request::Request;
 use super::retry::Retry;
 use super::summary::{Failure, Summary};
 
-/// A first try that is taken from the queue this much after its due time found no free connection. The timer's
-/// own lateness, or those due in the very first moment would be counted too.
-const OVERFLOW_MIN: Duration = Duration::from_millis(2);
-
 /// Takes jobs until there are none and sends each over its own connection.
 pub(super) struct Worker<F> {
     pub connection: Connection,
@@ -41,21 +37,25 @@ pub(super) struct Tally {
 impl<F: Fn(Answer<'_>)> Worker<F> {
     pub(super) async fn run(mut self) -> Tally {
         let mut tally = Tally::default();
+        let mut free_since = None;
         while let Some(job) = self.queue.take() {
             if let Some(at) = job.at {
-                let now = Instant::now();
-                if at > now {
+                // Invariant: jobs are taken in the order of their times, so that one taken by a connection which was
+                // busy when it was due had no free one. A late timer or a late start of this task is not that.
+                let was_busy = free_since.is_some_and(|since| since > at);
+                if !was_busy {
                     sleep_until(at).await;
-                } else if job.tried == 0 && now - at > OVERFLOW_MIN {
+                } else if job.tried == 0 {
                     tally.overflow += 1;
                 }
             }
-            self.send(job, &mut tally).await;
+            free_since = Some(self.send(job, &mut tally).await);
         }
         tally
     }
 
-    async fn send(&mut self, job: Job, tally: &mut Tally) {
+    /// Gives the time at which the exchange was over.
+    async fn send(&mut self, job: Job, tally: &mut Tally) -> Instant {
         let sent = Instant::now();
         let since = job.since.unwrap_or(sent);
         let reply = self
@@ -87,6 +87,7 @@ impl<F: Fn(Answer<'_>)> Worker<F> {
             };
             (self.on_answer)(answer);
         }
+        now
     }
 }
 

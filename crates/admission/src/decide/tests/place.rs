@@ -400,3 +400,44 @@ fn an_assignment_waits_for_the_row_of_a_return() {
     let batch = [offer.leaving(1), Input::Assign { claim }];
     assert_eq!(offer.batch(&batch)[1], Answer::NextBatch);
 }
+
+#[test]
+fn a_refusal_is_repeated_from_memory_only_while_it_is_true() {
+    let mut offer = Offer::new(no_line());
+    placed(&offer.claim(1, "10k:1"));
+    let (seq, _) = number(&offer.claim(2, "10k:1"));
+    let repeat = |offer: &Offer, n: u8, text: &str| {
+        offer.refusals.repeat(&offer.head, &person(n), &want(text))
+    };
+    assert_eq!(repeat(&offer, 2, "10k:1"), Some((seq, 2)));
+    assert_eq!(
+        repeat(&offer, 2, "10k:1,s1-1:1"),
+        None,
+        "never refused that"
+    );
+    assert_eq!(repeat(&offer, 3, "10k:1"), None, "never refused");
+    let behind = Refusals::new();
+    assert_eq!(
+        behind.repeat(&offer.head, &person(2), &want("10k:1")),
+        None,
+        "a fold that is behind"
+    );
+    offer.hand(Hand::Pause);
+    assert_eq!(repeat(&offer, 2, "10k:1"), None, "while paused");
+    offer.hand(Hand::Resume);
+    moved(&offer.leave(1));
+    assert_eq!(repeat(&offer, 2, "10k:1"), None, "it is free");
+    placed(&offer.claim(3, "10k:1"));
+    assert_eq!(repeat(&offer, 2, "10k:1"), Some((seq, 2)));
+    placed(&offer.claim(2, "5k:1"));
+    assert_eq!(
+        repeat(&offer, 2, "10k:1"),
+        None,
+        "he has a place of the other course now"
+    );
+    assert!(matches!(offer.claim(2, "10k:1"), Answer::Has { .. }));
+    number(&offer.claim(4, "10k:1"));
+    assert!(repeat(&offer, 4, "10k:1").is_some());
+    offer.set_rules(|rules| rules.waitlist = true);
+    assert_eq!(repeat(&offer, 4, "10k:1"), None, "there is a line now");
+}

@@ -204,4 +204,28 @@ proptest! {
             }
         }
     }
+
+    /// A process that saw somebody refused may rely on the epoch: while it stands, he would be refused again.
+    #[test]
+    fn the_epoch_rises_before_a_refused_want_can_be_had(
+        rules in offer_rules(),
+        batches in prop::collection::vec(prop::collection::vec(act(), 1..6), 1..60),
+    ) {
+        let mut offer = Offer::new(Rules { waitlist: false, ..rules });
+        let mut refused = Vec::new();
+        for acts in batches {
+            let mut inputs: Vec<_> = acts.iter().filter_map(|act| input(&mut offer, act)).collect();
+            inputs.sort_by_key(|input| matches!(input, Input::Claim(_)));
+            let answers = offer.batch(&inputs);
+            let epoch = offer.head.free_epoch;
+            for want in refused.iter().filter_map(|(want, at)| (*at == epoch).then_some(want)) {
+                prop_assert!(!offer.head.is_free(want) && !offer.head.rules.waitlist, "{} at {}", want, epoch);
+            }
+            for (input, answer) in inputs.into_iter().zip(answers) {
+                if let (Input::Claim(input), Answer::Refused { .. }) = (input, answer) {
+                    refused.push((input.want, epoch));
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,3 @@
+//! The admission store, driven directly, without HTTP.
+
+mod crowd;

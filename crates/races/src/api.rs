@@ -1,0 +1,37 @@
+//! The routes of races.
+
+use kernel::RaceId;
+use platform::admission::log_routes;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::{
+    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, read, registrants, rehearse, store,
+};
+
+pub fn routes(races: &Races) -> OpenApiRouter {
+    let for_log = races.clone();
+    let log = log_routes(&races.admission, "/api/v1/races", move |id| {
+        let races = for_log.clone();
+        Box::pin(async move { Ok(store::offer_of(&races.db, RaceId(id)).await?) })
+    });
+    OpenApiRouter::new()
+        .routes(routes!(create::create))
+        .routes(routes!(list::list))
+        .routes(routes!(read::read))
+        .routes(routes!(edit::edit))
+        .routes(routes!(delete::delete))
+        .routes(routes!(cancel::cancel))
+        .routes(routes!(adjust::read))
+        .routes(routes!(adjust::adjust))
+        .routes(routes!(assign::assign))
+        .routes(routes!(claim::claim))
+        .routes(routes!(registrants::list))
+        .routes(routes!(mine::list))
+        .routes(routes!(mine::read))
+        .routes(routes!(leave::leave))
+        .routes(routes!(rehearse::begin))
+        .routes(routes!(rehearse::tokens))
+        .with_state(races.clone())
+        .merge(OpenApiRouter::from(log))
+}

@@ -1,0 +1,112 @@
+//! The settings of a yard: those of its parts, put together.
+
+use platform::config::{self, Backend, Http, Problems, Settings, Sources, Telemetry};
+use platform::revocation;
+use serde::{Deserialize, Serialize};
+
+pub type Loaded = config::Loaded<Config>;
+
+/// Everything that can be set. Its fields are the keys of the default texts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub public_url: String,
+    pub secret: config::Secret,
+    pub db: Backend,
+    pub log: Backend,
+    pub kv: Backend,
+    pub http: Http,
+    pub telemetry: Telemetry,
+    pub gateway: gateway::Config,
+    pub identity: Identity,
+    pub races: Races,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub access_token_s: u32,
+    pub refresh_token_s: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Races {
+    pub refusals_logged_max: u64,
+    pub paying_max_s: u32,
+    pub utc_offset_s: i32,
+}
+
+impl Config {
+    /// Reads defaults, file, environment and flags; all mistakes at once.
+    pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+        config::load(&[config::DEFAULTS, gateway::DEFAULTS, include_str!("default.toml")].join("\n"), sources)
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, problems: &mut Problems) {
+        config::check_public_url(&self.public_url, problems);
+        self.db.check_db(problems);
+        self.log.check_log(problems);
+        self.kv.check_kv(problems);
+        self.telemetry.check(problems);
+        let mut within = |key: &str, value: i64, range: std::ops::RangeInclusive<i64>| {
+            if !range.contains(&value) {
+                problems.add(key, format!("it lies between {} and {}", range.start(), range.end()));
+            }
+        };
+        // Invariant: a revocation is known for as long as a token made before it can live.
+        let access_token_s = i64::from(self.identity.access_token_s);
+        within("identity.access_token_s", access_token_s, 10..=revocation::KEPT_MS / 1_000);
+        within("identity.refresh_token_s", i64::from(self.identity.refresh_token_s), access_token_s..=10 * 366 * 86_400);
+        within("races.refusals_logged_max", i64::try_from(self.races.refusals_logged_max).unwrap_or(i64::MAX), 0..=10_000_000);
+        within("races.paying_max_s", i64::from(self.races.paying_max_s), 60..=7 * 86_400);
+        within("races.utc_offset_s", i64::from(self.races.utc_offset_s), -43_200..=50_400);
+    }
+}
+
+impl From<&Identity> for identity::Config {
+    fn from(settings: &Identity) -> Self {
+        Self { access_token_s: settings.access_token_s, refresh_token_s: settings.refresh_token_s }
+    }
+}
+
+impl From<&Races> for races::Config {
+    fn from(settings: &Races) -> Self {
+        Self {
+            refusals_logged_max: settings.refusals_logged_max,
+            paying_max_s: settings.paying_max_s,
+            offset_s: settings.utc_offset_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_right_and_those_of_the_parts() {
+        let config = Config::load(&Sources::default()).expect("right").settings;
+        assert_eq!(identity::Config::from(&config.identity), identity::Config::default());
+        let (set, default) = (races::Config::from(&config.races), races::Config::default());
+        assert_eq!(format!("{set:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn relations_between_settings_are_checked() {
+        let set = |name: &str, value: &str| Config::load(&Sources::default().env([(name.to_owned(), value.to_owned())]));
+        for (name, value) in [
+            ("MADANG__IDENTITY__ACCESS_TOKEN_S", "3600"),
+            ("MADANG__IDENTITY__REFRESH_TOKEN_S", "800"),
+            ("MADANG__RACES__UTC_OFFSET_S", "86400"),
+            ("MADANG__RACES__PAYING_MAX_S", "-1"),
+            ("MADANG__KV__URL", "redis://h"),
+        ] {
+            let problems = set(name, value).expect_err(name).to_string();
+            assert!(problems.contains(name), "{problems}");
+        }
+        assert!(set("MADANG__IDENTITY__ACCESS_TOKEN_S", "60").is_ok());
+    }
+}
