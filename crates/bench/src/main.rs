@@ -4,7 +4,6 @@
 //! authenticated POST through the same router, token check and body validation, without a database. Ratios are to that
 //! route, measured in the same process within the same minute. Load and server share the machine's cores.
 
-#[cfg(test)]
 mod bare;
 mod crowd;
 mod database;
@@ -84,6 +83,17 @@ pub enum Db {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "yard")
+    {
+        return server::cli::main(
+            program.into_iter().chain(arguments.skip(1)),
+            Some(bare::routes()),
+        );
+    }
     match measure(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

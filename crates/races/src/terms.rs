@@ -309,6 +309,3 @@ pub fn refund_rules_of(faults: &mut Faults, inputs: &[RefundRuleBody]) -> Vec<Re
     faults.expect(distinct, "refund_rules", "unique", "two rules end at the same moment");
     rules
 }
-
-#[cfg(test)]
-mod tests;

@@ -42,6 +42,12 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         config::load(&[config::DEFAULTS, gateway::DEFAULTS, include_str!("default.toml")].join("\n"), sources)
     }
+
+    /// For a command that opens the yard without serving: it logs only what somebody should act on.
+    pub fn quiet(mut self) -> Config {
+        "warn".clone_into(&mut self.telemetry.log_level);
+        self
+    }
 }
 
 impl Settings for Config {

@@ -66,7 +66,7 @@ pub enum Reach {
 impl Reach {
     pub async fn open(data_dir: &Path, config: Config) -> Result<Reach> {
         match DataDir::take(data_dir)? {
-            Taken::Mine(dir) => Ok(Reach::Here(Box::new(Yard::open(dir, config, None).await?))),
+            Taken::Mine(dir) => Ok(Reach::Here(Box::new(Yard::open(dir, config.quiet(), None).await?))),
             Taken::Others(_) => Ok(Reach::Running(data_dir.to_owned())),
         }
     }

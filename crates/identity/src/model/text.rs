@@ -97,13 +97,15 @@ pub struct Email(#[garde(custom(email))] String);
 #[schema(value_type = String, pattern = r"^\+?[0-9](-?[0-9]){7,14}$", example = "010-1234-5678")]
 pub struct Phone(#[garde(custom(phone))] String);
 
-/// An ISO 8601 calendar date from 1900 on. That it lies in the past is checked where the present is known.
+/// An ISO 8601 calendar date from 1900 on, not in the future.
+// The future is refused where the present is known, when the profile is edited.
 #[derive(Debug, Validate, ToSchema)]
 #[garde(transparent)]
 #[schema(value_type = String, format = Date, example = "1990-05-17")]
 pub struct BirthDate(#[garde(custom(birth_date))] String);
 
-/// A password to be set. Not `Debug`: it must not reach a log.
+/// A password to be set.
+// Not `Debug`: it must not reach a log.
 #[derive(Validate, ToSchema)]
 #[garde(transparent)]
 #[schema(value_type = String, format = Password, min_length = 8, max_length = 64)]

@@ -24,7 +24,7 @@ pub struct MigrateArgs {
 }
 
 pub async fn run(args: MigrateArgs) -> Result<Exit> {
-    let config = args.yard.load()?.settings;
+    let config = args.yard.load()?.settings.quiet();
     let dir = DataDir::take_or_refuse(&args.yard.data_dir)?;
     let yard = Yard::open(dir, config, None).await?;
     let mut contexts = serde_json::Map::new();

@@ -21,7 +21,7 @@ pub struct OpenapiArgs {}
 pub async fn run(_args: OpenapiArgs) -> Result<Exit> {
     // The document is made with the routes, which want a database: an empty one, whatever the settings say.
     let directory = tempfile::tempdir()?;
-    let config = Config::load(&Sources::default())?.settings;
+    let config = Config::load(&Sources::default())?.settings.quiet();
     let yard = Yard::open(DataDir::take_or_refuse(directory.path())?, config, None).await?;
     say(yard.openapi());
     yard.stop().await;

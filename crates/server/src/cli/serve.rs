@@ -40,7 +40,6 @@ pub async fn run(args: ServeArgs, extra: Option<Router>) -> Result<Exit> {
     }
     let sources = args.yard.sources().flag("http.bind", "--bind", args.bind).flag("http.port", "--port", args.port);
     let config = Config::load(&sources).map_err(|problems| usage(problems.into()))?.settings;
-    config.telemetry.start()?;
     let address = config.http.address();
     let stop = CancellationToken::new();
     let signals = signals()?;

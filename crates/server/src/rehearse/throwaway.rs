@@ -51,12 +51,12 @@ impl ThrowAway {
         if let Some(database) = &database {
             command.env(DB_URL, database.address());
         }
-        let log = std::fs::File::create(log(&data))?;
+        let log = std::fs::File::create(log_of(&data))?;
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn()?;
         let started = match prepare(&mut child, &data).await {
             Ok((url, token)) => Ok((url, token)),
             Err(error) => {
-                let text = std::fs::read_to_string(log(&data)).unwrap_or_default();
+                let text = std::fs::read_to_string(log_of(&data)).unwrap_or_default();
                 let last: Vec<&str> = text.lines().rev().take(3).collect();
                 Err(error.context(format!("its last lines, latest first: {last:#?}")))
             }
@@ -100,7 +100,7 @@ impl ThrowAway {
 }
 
 /// Where its log lies while it runs.
-fn log(data: &TempDir) -> PathBuf {
+fn log_of(data: &TempDir) -> PathBuf {
     data.path().join("log")
 }
 

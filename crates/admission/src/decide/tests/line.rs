@@ -220,3 +220,16 @@ fn the_epoch_rises_when_something_stays_free() {
     moved(&offer.leave(1));
     assert_eq!(offer.head.free_epoch, 0, "the line took it");
 }
+
+#[test]
+fn a_pool_that_was_not_empty_may_have_been_lacked_too() {
+    let mut offer = Offer::new(with(|rules| {
+        rules.units_max = 2;
+        capacity(rules, "10k", 3);
+    }));
+    placed(&offer.claim(1, "10k:1"));
+    placed(&offer.claim(2, "10k:1"));
+    assert_eq!(placed(&offer.claim(3, "10k:2")).state, ClaimState::Waitlisted);
+    moved(&offer.leave(1));
+    assert_eq!(offer.state(3), ClaimState::Held);
+}
