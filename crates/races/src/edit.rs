@@ -106,7 +106,7 @@ pub async fn edit(
     // An earlier edit that the offer has not taken over yet would be lost under this one.
     races.follow_rules(before.id).await?;
     let view = races.admission.view(&races.db, before.offer).await?;
-    let after = edit.applied(&before, &view.rules)?;
+    let after = edit.applied(&before, &view.rules, view.now_ms)?;
     let started = view.now_ms >= view.opens_ms || store::has_claims(&races.db, before.offer).await?;
     if started && after.touches_terms(&before) {
         return Err(Problem::new(&TERMS_FROZEN).with("state", view.state()));
@@ -141,7 +141,7 @@ impl Edited {
 }
 
 impl EditRace {
-    fn applied(&self, before: &Race, rules: &Rules) -> Result<Edited> {
+    fn applied(&self, before: &Race, rules: &Rules, now_ms: i64) -> Result<Edited> {
         let mut faults = Faults::none();
         let mut race = Race { rules_edit: None, ..before.clone() };
         let mut edit = RulesEdit::default();
@@ -181,6 +181,8 @@ impl EditRace {
         if self.opens_at.is_some() || self.closes_at.is_some() || self.race_at.is_some() {
             check_times(&mut faults, opens, closes, UtcTime(race.race_at_ms));
         }
+        let ahead = edit.closes_ms.is_none_or(|closes_ms| closes_ms > now_ms);
+        faults.expect(ahead, "closes_at", "past", "it closes in the future");
         faults.finish()?;
         let rules = (edit != RulesEdit::default()).then_some(edit);
         Ok(Edited { race, rules })

@@ -5,5 +5,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod http;
 mod store;
 mod support;

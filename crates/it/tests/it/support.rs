@@ -1,5 +1,6 @@
 //! Databases to test on, a small shop that sells on them, and the books that must balance afterwards.
 
+pub mod app;
 pub mod books;
 pub mod shop;
 pub mod site;

@@ -136,6 +136,7 @@ async fn one_course_can_be_edited_in_short() {
             (json!({ "capacity": 0 }), "capacity"),
             (json!({ "held_back": 6 }), "courses[0].held_back"),
             (json!({ "opens_at": yard.in_s(90_000) }), "closes_at"),
+            (json!({ "closes_at": yard.in_s(-1), "opens_at": yard.in_s(-2) }), "closes_at"),
             (json!({ "title": " " }), "title"),
             (json!({ "version": 3 }), ""),
         ] {

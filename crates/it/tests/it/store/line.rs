@@ -216,7 +216,7 @@ async fn all_or_nothing(site: &Site) {
         tokio::spawn(async move { shop.admission.act(offer, waiting.claim.id, MoveBy::Owner(waiting.claim.user_id.0), mv).await })
     });
     for amended in futures::future::join_all(amends).await {
-        assert!(matches!(amended.unwrap().map_err(|problem| problem.code.code), Ok(_) | Err("admission/state")));
+        assert!(matches!(amended.unwrap().map_err(|problem| problem.code.code), Ok(_) | Err("admission/no-units")));
     }
     let books = balanced(&shop, offer).await;
     assert!(books.count("amend") > 0 && !books.grants().is_empty());

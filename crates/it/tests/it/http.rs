@@ -1,0 +1,1 @@
+//! The whole yard over HTTP, in process.
