@@ -7,13 +7,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use admission::{
-    Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, Move, MoveBy, Refusals, Refused,
-    decide,
-};
+use admission::{Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, Move, MoveBy, Refusals, Refused, decide};
 use orderlog::{
-    ConfirmMode, Eligibility, Event, Leaf, Outcome, Person, Policy, PoolRule, ReturnReason,
-    ReturnTo, Rules, Verified, Want, WantRule, tiles,
+    ConfirmMode, Eligibility, Event, Leaf, Outcome, Person, Policy, PoolRule, ReturnReason, ReturnTo, Rules, Verified,
+    Want, WantRule, tiles,
 };
 use uuid::Uuid;
 
@@ -23,47 +20,29 @@ const REFUSALS: u64 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let want: Want = "10k:1".parse()?;
-    let claims = |from: u128| -> Vec<Input> {
-        (from..from + BATCH)
-            .map(|n| Input::Claim(claim(n, &want)))
-            .collect()
-    };
+    let claims = |from: u128| -> Vec<Input> { (from..from + BATCH).map(|n| Input::Claim(claim(n, &want))).collect() };
     let none = Refusals::new();
 
     let (head, _) = Head::create(Arc::new(rules(1_000_000, false)?), 0);
     let inputs = claims(1);
-    report("500 claims, all held", || {
-        decided(&head, &Facts::default(), &none, &inputs)
-    });
+    report("500 claims, all held", || decided(&head, &Facts::default(), &none, &inputs));
 
     let (sold_out, _) = Head::create(Arc::new(rules(0, false)?), 0);
-    report("500 claims, all refused", || {
-        decided(&sold_out, &Facts::default(), &none, &inputs)
-    });
+    report("500 claims, all refused", || decided(&sold_out, &Facts::default(), &none, &inputs));
 
     let (head, _) = Head::create(Arc::new(rules(500, true)?), 0);
     let full = decided(&head, &Facts::default(), &none, &inputs);
     let waiting = decided(&full.head, &Facts::default(), &none, &claims(10_000));
-    let facts = Facts {
-        claims: made(&full),
-        line: made(&waiting),
-        line_complete: true,
-    };
+    let facts = Facts { claims: made(&full), line: made(&waiting), line_complete: true };
     let leave = Move::Return(ReturnReason::Cancelled);
     let moves: Vec<Input> = facts
         .claims
         .iter()
-        .map(|claim| Input::Move {
-            claim: claim.id,
-            by: MoveBy::Organiser,
-            mv: leave.clone(),
-        })
+        .map(|claim| Input::Move { claim: claim.id, by: MoveBy::Organiser, mv: leave.clone() })
         .collect();
     let freed = decided(&waiting.head, &facts, &none, &moves);
     assert_eq!(freed.leaves.len(), 1_000, "each return is a grant");
-    report("500 returns, 500 grants", || {
-        decided(&waiting.head, &facts, &none, &moves)
-    });
+    report("500 returns, 500 grants", || decided(&waiting.head, &facts, &none, &moves));
 
     fold(&want)
 }
@@ -77,10 +56,7 @@ fn report(what: &str, mut run: impl FnMut() -> Decision) {
             begin.elapsed()
         })
         .min();
-    println!(
-        "{what}: {:.3} ms",
-        best.unwrap_or_default().as_secs_f64() * 1e3
-    );
+    println!("{what}: {:.3} ms", best.unwrap_or_default().as_secs_f64() * 1e3);
 }
 
 fn fold(want: &Want) -> Result<(), Box<dyn Error>> {
@@ -89,23 +65,9 @@ fn fold(want: &Want) -> Result<(), Box<dyn Error>> {
         let mut bundle = Vec::new();
         for index in first..first + BATCH as u64 {
             let person = claim(u128::from(index), want).person;
-            let event = Event::Claim {
-                seq: index + 1,
-                person,
-                received_ms: 0,
-                want: want.clone(),
-                outcome: Outcome::Refused,
-            };
-            tiles::push_entry(
-                &mut bundle,
-                Leaf {
-                    index,
-                    decided_ms: 0,
-                    event,
-                }
-                .to_string()
-                .as_bytes(),
-            )?;
+            let event =
+                Event::Claim { seq: index + 1, person, received_ms: 0, want: want.clone(), outcome: Outcome::Refused };
+            tiles::push_entry(&mut bundle, Leaf { index, decided_ms: 0, event }.to_string().as_bytes())?;
         }
         bundles.push((first, bundle));
     }
@@ -114,19 +76,9 @@ fn fold(want: &Want) -> Result<(), Box<dyn Error>> {
     for (first, bundle) in &bundles {
         refusals.apply_bundle(*first, bundle)?;
     }
-    println!(
-        "{} refusals folded: {:.3} s",
-        refusals.len(),
-        begin.elapsed().as_secs_f64()
-    );
+    println!("{} refusals folded: {:.3} s", refusals.len(), begin.elapsed().as_secs_f64());
     let begin = Instant::now();
-    let known = (0..REFUSALS)
-        .filter(|n| {
-            refusals
-                .get(&claim(u128::from(*n), want).person, want)
-                .is_some()
-        })
-        .count();
+    let known = (0..REFUSALS).filter(|n| refusals.get(&claim(u128::from(*n), want).person, want).is_some()).count();
     println!("{known} looked up: {:.3} s", begin.elapsed().as_secs_f64());
     Ok(())
 }
@@ -140,13 +92,7 @@ fn decided(head: &Head, facts: &Facts, refusals: &Refusals, inputs: &[Input]) ->
 
 fn made(decision: &Decision) -> Vec<Claim> {
     let held = |claim: &&Claim| matches!(claim.state, ClaimState::Held | ClaimState::Waitlisted);
-    decision
-        .changed
-        .iter()
-        .map(|decided| &*decided.claim)
-        .filter(held)
-        .cloned()
-        .collect()
+    decision.changed.iter().map(|decided| &*decided.claim).filter(held).cloned().collect()
 }
 
 fn claim(n: u128, want: &Want) -> ClaimInput {
@@ -165,13 +111,7 @@ fn claim(n: u128, want: &Want) -> ClaimInput {
 
 fn rules(capacity: u32, waitlist: bool) -> Result<Rules, Box<dyn Error>> {
     let pool = |code: &str, capacity| -> Result<PoolRule, Box<dyn Error>> {
-        Ok(PoolRule {
-            code: code.parse()?,
-            label: String::new(),
-            group: "course".to_owned(),
-            capacity,
-            held_back: 0,
-        })
+        Ok(PoolRule { code: code.parse()?, label: String::new(), group: "course".to_owned(), capacity, held_back: 0 })
     };
     Ok(Rules {
         format: 1,
@@ -189,17 +129,8 @@ fn rules(capacity: u32, waitlist: bool) -> Result<Rules, Box<dyn Error>> {
         units_max: 1,
         paying_max_s: 1_800,
         refusals_logged_max: REFUSALS,
-        eligibility: Eligibility {
-            account_before_ms: None,
-            verified: Verified::None,
-            age_min: None,
-            age_max: None,
-        },
+        eligibility: Eligibility { account_before_ms: None, verified: Verified::None, age_min: None, age_max: None },
         pools: vec![pool("10k", capacity)?, pool("5k", 10)?, pool("half", 10)?],
-        want: vec![WantRule {
-            group: "course".to_owned(),
-            min: 1,
-            max: 1,
-        }],
+        want: vec![WantRule { group: "course".to_owned(), min: 1, max: 1 }],
     })
 }

@@ -31,29 +31,18 @@ fn main() -> ExitCode {
         match run(seed, options.steps, options.plant) {
             Ok(more) => tally.add(&more),
             Err(violation) => {
-                println!(
-                    "{tally}\nviolation after {} histories: {violation}",
-                    seed - options.first
-                );
+                println!("{tally}\nviolation after {} histories: {violation}", seed - options.first);
                 return ExitCode::FAILURE;
             }
         }
     }
     let seconds = begin.elapsed().as_secs_f64();
-    println!(
-        "{tally}\n{} histories, no violation, {seconds:.1} s",
-        options.seeds
-    );
+    println!("{tally}\n{} histories, no violation, {seconds:.1} s", options.seeds);
     ExitCode::SUCCESS
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options {
-        seeds: 10_000,
-        steps: 300,
-        first: 0,
-        plant: Plant::Nothing,
-    };
+    let mut options = Options { seeds: 10_000, steps: 300, first: 0, plant: Plant::Nothing };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next()?;
@@ -61,11 +50,7 @@ fn options() -> Option<Options> {
             "--seeds" => options.seeds = value.parse().ok()?,
             "--steps" => options.steps = value.parse().ok()?,
             "--first" => options.first = value.parse().ok()?,
-            "--plant" => {
-                options.plant = Plant::BUGS
-                    .into_iter()
-                    .find(|bug| format!("{bug:?}") == value)?
-            }
+            "--plant" => options.plant = Plant::BUGS.into_iter().find(|bug| format!("{bug:?}") == value)?,
             _ => return None,
         }
     }

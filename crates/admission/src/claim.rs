@@ -29,10 +29,7 @@ pub enum ClaimState {
 impl ClaimState {
     /// Whether it counts against the limit per person.
     pub const fn open(self) -> bool {
-        matches!(
-            self,
-            Self::Waitlisted | Self::Held | Self::Paying | Self::Confirmed
-        )
+        matches!(self, Self::Waitlisted | Self::Held | Self::Paying | Self::Confirmed)
     }
 
     /// Whether it has units.

@@ -95,13 +95,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(
-        head: &Head,
-        facts: &'a Facts,
-        refused: &'a dyn Refused,
-        inputs: usize,
-        now_ms: i64,
-    ) -> Self {
+    fn new(head: &Head, facts: &'a Facts, refused: &'a dyn Refused, inputs: usize, now_ms: i64) -> Self {
         let known = facts.claims.len() + facts.line.len();
         let mut batch = Self {
             head: head.clone(),
@@ -123,10 +117,7 @@ impl<'a> Batch<'a> {
             refused: Vec::new(),
             refused_now: HashMap::new(),
         };
-        debug_assert!(
-            facts.line.is_sorted_by(|a, b| a.seq < b.seq),
-            "the line comes by seq"
-        );
+        debug_assert!(facts.line.is_sorted_by(|a, b| a.seq < b.seq), "the line comes by seq");
         for claim in &facts.claims {
             batch.know(claim);
         }
@@ -168,18 +159,12 @@ impl<'a> Batch<'a> {
 
     /// The places in `work` of a person's claims, ended ones too, in no order of meaning.
     fn of_person(&self, person: &Person) -> impl Iterator<Item = usize> {
-        std::iter::successors(self.by_person.get(person).copied(), |at| {
-            self.work[*at].previous
-        })
+        std::iter::successors(self.by_person.get(person).copied(), |at| self.work[*at].previous)
     }
 
     fn log(&mut self, event: Event) -> u64 {
         let index = self.head.size;
-        self.leaves.push(Leaf {
-            index,
-            decided_ms: self.decided_ms,
-            event,
-        });
+        self.leaves.push(Leaf { index, decided_ms: self.decided_ms, event });
         self.head.size += 1;
         self.head.decided_ms = self.decided_ms;
         index
@@ -238,11 +223,7 @@ impl<'a> Batch<'a> {
                 Cow::Borrowed(claim) => Final::Same(claim),
                 Cow::Owned(claim) => {
                     let claim = Arc::new(claim);
-                    changed.push(Decided {
-                        claim: claim.clone(),
-                        was: work.was,
-                        granted: work.granted,
-                    });
+                    changed.push(Decided { claim: claim.clone(), was: work.was, granted: work.granted });
                     Final::Changed(claim)
                 }
             })
@@ -251,31 +232,14 @@ impl<'a> Batch<'a> {
             .replies
             .into_iter()
             .map(|reply| match reply {
-                Reply::Placed(at, leaf) => Answer::Placed {
-                    claim: claims[at].share(),
-                    leaf,
-                },
-                Reply::Has(at) => Answer::Has {
-                    claim: claims[at].share(),
-                },
-                Reply::Idempotent(at) => Answer::Idempotent {
-                    claim: claims[at].share(),
-                },
-                Reply::Moved(at, leaf) => Answer::Moved {
-                    claim: claims[at].share(),
-                    leaf,
-                },
+                Reply::Placed(at, leaf) => Answer::Placed { claim: claims[at].share(), leaf },
+                Reply::Has(at) => Answer::Has { claim: claims[at].share() },
+                Reply::Idempotent(at) => Answer::Idempotent { claim: claims[at].share() },
+                Reply::Moved(at, leaf) => Answer::Moved { claim: claims[at].share(), leaf },
                 Reply::Done(answer) => answer,
             })
             .collect();
-        Decision {
-            head: self.head,
-            leaves: self.leaves,
-            changed,
-            answers,
-            rules: self.rules,
-            refused: self.refused,
-        }
+        Decision { head: self.head, leaves: self.leaves, changed, answers, rules: self.rules, refused: self.refused }
     }
 }
 

@@ -20,9 +20,7 @@ pub struct Pool {
 impl Pool {
     /// Units anybody may take.
     pub const fn free(&self) -> u32 {
-        self.capacity
-            .saturating_sub(self.held_back)
-            .saturating_sub(self.taken)
+        self.capacity.saturating_sub(self.held_back).saturating_sub(self.taken)
     }
 
     /// Units the organiser's hand may give: held back, then free.
@@ -78,14 +76,7 @@ impl Head {
             version: 1,
             pools,
         };
-        (
-            head,
-            vec![Leaf {
-                index: 0,
-                decided_ms: now_ms,
-                event: Event::Rules { sha: rules_sha },
-            }],
-        )
+        (head, vec![Leaf { index: 0, decided_ms: now_ms, event: Event::Rules { sha: rules_sha } }])
     }
 
     /// The head of the log that follows this one, which was restored from a backup or whose key was lost: indexes
@@ -93,24 +84,8 @@ impl Head {
     /// the old log lose their standing; a person refused there gets a new number here.
     pub fn continues(&self, origin: String, root: Hash, now_ms: i64) -> (Self, Vec<Leaf>) {
         let decided_ms = now_ms.max(self.decided_ms);
-        let events = [
-            Event::Rules {
-                sha: self.rules_sha,
-            },
-            Event::Continues {
-                origin,
-                size: self.size,
-                root,
-            },
-        ];
-        let leaves: Vec<Leaf> = (0u64..)
-            .zip(events)
-            .map(|(index, event)| Leaf {
-                index,
-                decided_ms,
-                event,
-            })
-            .collect();
+        let events = [Event::Rules { sha: self.rules_sha }, Event::Continues { origin, size: self.size, root }];
+        let leaves: Vec<Leaf> = (0u64..).zip(events).map(|(index, event)| Leaf { index, decided_ms, event }).collect();
         let head = Self {
             log_no: self.log_no + 1,
             size: leaves.len() as u64,
@@ -129,16 +104,12 @@ impl Head {
 
     /// Whether the whole want is free of capacity that is not held back.
     pub fn is_free(&self, want: &Want) -> bool {
-        want.units()
-            .iter()
-            .all(|(code, units)| self.pool(code).is_some_and(|p| p.free() >= *units))
+        want.units().iter().all(|(code, units)| self.pool(code).is_some_and(|p| p.free() >= *units))
     }
 
     /// Whether the organiser's hand could give the whole want.
     pub fn is_assignable(&self, want: &Want) -> bool {
-        want.units()
-            .iter()
-            .all(|(code, units)| self.pool(code).is_some_and(|p| p.assignable() >= *units))
+        want.units().iter().all(|(code, units)| self.pool(code).is_some_and(|p| p.assignable() >= *units))
     }
 
     pub(crate) fn place(&self, code: &PoolCode) -> Option<usize> {
@@ -147,10 +118,7 @@ impl Head {
 
     /// Takes a want that is free.
     pub(crate) fn take(&mut self, want: &Want) {
-        debug_assert!(
-            self.is_free(want),
-            "units are taken only where they are free"
-        );
+        debug_assert!(self.is_free(want), "units are taken only where they are free");
         for (code, units) in want.units() {
             if let Some(i) = self.place(code) {
                 self.pools[i].taken += units;
@@ -160,10 +128,7 @@ impl Head {
 
     /// Takes a want that is assignable: of what is held back first, then of what is free.
     pub(crate) fn take_assigned(&mut self, want: &Want) {
-        debug_assert!(
-            self.is_assignable(want),
-            "the organiser gives only what is there"
-        );
+        debug_assert!(self.is_assignable(want), "the organiser gives only what is there");
         for (code, units) in want.units() {
             if let Some(i) = self.place(code) {
                 let pool = &mut self.pools[i];
@@ -187,9 +152,7 @@ impl Head {
                 Err(_) => {}
             }
         }
-        let short = pools
-            .iter()
-            .find(|p| u64::from(p.taken) + u64::from(p.held_back) > u64::from(p.capacity));
+        let short = pools.iter().find(|p| u64::from(p.taken) + u64::from(p.held_back) > u64::from(p.capacity));
         match short {
             Some(pool) => Err(pool.code),
             None => Ok(pools),
@@ -201,12 +164,6 @@ fn pools_of(rules: &Rules) -> Vec<Pool> {
     rules
         .pools
         .iter()
-        .map(|p| Pool {
-            code: p.code,
-            capacity: p.capacity,
-            held_back: p.held_back,
-            taken: 0,
-            confirm_no: 0,
-        })
+        .map(|p| Pool { code: p.code, capacity: p.capacity, held_back: p.held_back, taken: 0, confirm_no: 0 })
         .collect()
 }

@@ -80,13 +80,7 @@ impl Refusals {
             return Ok(());
         }
         match &leaf.event {
-            Event::Claim {
-                seq,
-                person,
-                want,
-                outcome: Outcome::Refused,
-                ..
-            } => {
+            Event::Claim { seq, person, want, outcome: Outcome::Refused, .. } => {
                 let want = self.intern(want)?;
                 self.insert(*person, want, *seq, leaf.index)?;
             }
@@ -126,19 +120,14 @@ impl Refusals {
 
     fn is_next(&self, index: u64) -> Result<bool, FoldError> {
         if index > self.size {
-            return Err(FoldError::Gap {
-                size: self.size,
-                index,
-            });
+            return Err(FoldError::Gap { size: self.size, index });
         }
         Ok(index == self.size)
     }
 
     /// The first number stands, should the log ever hold two.
     fn insert(&mut self, person: Person, want: u32, seq: u64, index: u64) -> Result<(), FoldError> {
-        let Self {
-            entries, places, ..
-        } = self;
+        let Self { entries, places, .. } = self;
         let hash = hash(&person);
         let same = |at: &u32| {
             let known = &entries[*at as usize];
@@ -148,13 +137,7 @@ impl Refusals {
             return Ok(());
         }
         let at = u32::try_from(entries.len()).map_err(|_| FoldError::Full)?;
-        entries.push(Entry {
-            person,
-            want,
-            placed_since: false,
-            seq,
-            index,
-        });
+        entries.push(Entry { person, want, placed_since: false, seq, index });
         places.insert_unique(hash, at, |at| self::hash(&entries[*at as usize].person));
         Ok(())
     }
@@ -172,9 +155,7 @@ impl Refusals {
             let known = &self.entries[*at as usize];
             known.person == *person && known.want == want
         };
-        self.places
-            .find(hash(person), same)
-            .map(|at| &self.entries[*at as usize])
+        self.places.find(hash(person), same).map(|at| &self.entries[*at as usize])
     }
 
     fn intern(&mut self, want: &Want) -> Result<u32, FoldError> {
@@ -198,8 +179,7 @@ impl Refusals {
 
 impl Refused for Refusals {
     fn get(&self, person: &Person, want: &Want) -> Option<(u64, u64)> {
-        self.find(person, want)
-            .map(|entry| (entry.seq, entry.index))
+        self.find(person, want).map(|entry| (entry.seq, entry.index))
     }
 }
 
@@ -212,9 +192,7 @@ fn hash(person: &Person) -> u64 {
 /// What follows `1 <index> <decided_ms> claim ` in a claim's line; none for other events.
 fn claim_fields(line: &[u8]) -> Option<&[u8]> {
     let mut fields = line.splitn(5, |byte| *byte == b' ').skip(3);
-    (fields.next()? == b"claim")
-        .then(|| fields.next())
-        .flatten()
+    (fields.next()? == b"claim").then(|| fields.next()).flatten()
 }
 
 /// `(seq, person, want, outcome)` of `<seq> <person> <received_ms> <want> <outcome>`.
@@ -224,10 +202,7 @@ fn claim(fields: &[u8]) -> Option<(u64, Person, &[u8], &[u8])> {
     let person = person(fields.next()?)?;
     let want = fields.nth(1)?;
     let outcome = fields.next()?;
-    fields
-        .next()
-        .is_none()
-        .then_some((seq, person, want, outcome))
+    fields.next().is_none().then_some((seq, person, want, outcome))
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

@@ -98,14 +98,8 @@ impl fmt::Display for Tally {
 pub fn run(seed: u64, steps: u32, plant: Plant) -> Result<Tally, Violation> {
     let mut world = world::World::new(seed, plant);
     for step in 0..steps {
-        world
-            .step()
-            .map_err(|what| Violation { seed, step, what })?;
+        world.step().map_err(|what| Violation { seed, step, what })?;
     }
-    world.rest().map_err(|what| Violation {
-        seed,
-        step: steps,
-        what,
-    })?;
+    world.rest().map_err(|what| Violation { seed, step: steps, what })?;
     Ok(world.into_tally())
 }

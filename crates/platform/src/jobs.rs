@@ -24,6 +24,7 @@ pub enum Schedule {
 }
 
 type Work = dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
+type Check = dyn Fn() -> BoxFuture<'static, Result<bool, DbError>> + Send + Sync;
 
 #[derive(Clone)]
 pub struct Job {
@@ -31,6 +32,7 @@ pub struct Job {
     pub schedule: Schedule,
     pub db: Db,
     pub work: Arc<Work>,
+    check: Option<Arc<Check>>,
 }
 
 /// A run that takes longer loses its lease to another process.
@@ -42,7 +44,16 @@ impl Job {
     where
         F: Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync + 'static,
     {
-        Self { name, schedule, db, work: Arc::new(work) }
+        Self { name, schedule, db, work: Arc::new(work), check: None }
+    }
+
+    /// Looks first, without writing: a job that looks often takes its lease only when there is something to do.
+    pub fn only_if<F>(mut self, check: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, Result<bool, DbError>> + Send + Sync + 'static,
+    {
+        self.check = Some(Arc::new(check));
+        self
     }
 
     /// Runs it whenever it is due, until stopped.

@@ -61,7 +61,9 @@ impl Index {
             Kind::Sqlite => {
                 let sql = format!("INSERT INTO {table}_row (id) VALUES ($1) ON CONFLICT DO NOTHING");
                 tx.run(&sql, args![id]).await?;
-                let sql = format!("INSERT OR REPLACE INTO {table} (rowid, pairs) SELECT no, $2 FROM {table}_row WHERE id = $1");
+                let sql = format!(
+                    "INSERT OR REPLACE INTO {table} (rowid, pairs) SELECT no, $2 FROM {table}_row WHERE id = $1"
+                );
                 tx.run(&sql, args![id, pairs.join(" ")]).await?;
             }
             Kind::Postgres => {

@@ -29,6 +29,7 @@ CREATE TABLE race (
 ) STRICT;
 CREATE INDEX race_newest ON race (id) WHERE hidden = 0 AND deleted_ms IS NULL;
 CREATE INDEX race_day ON race (race_at_ms, id) WHERE hidden = 0 AND deleted_ms IS NULL;
+CREATE INDEX race_owner ON race (owner_id, id) WHERE hidden = 0 AND deleted_ms IS NULL;
 CREATE INDEX race_rules_edit ON race (id) WHERE rules_edit IS NOT NULL;
 CREATE INDEX race_cancelled ON race (id) WHERE cancelled_ms IS NOT NULL;
 

@@ -72,7 +72,8 @@ pub struct PoolBody {
 }
 
 /// A race's offer.
-#[utoipa::path(get, path = "/api/v1/races/{id}/offer", tag = "races", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/api/v1/races/{id}/offer", operation_id = "read_offer",
+    tag = "races", params(("id" = Uuid, Path)),
     responses((status = 200, body = OfferBody)), security(()))]
 pub async fn read(State(races): State<Races>, IdPath(id): IdPath) -> Result<Json<OfferBody>> {
     let race = access::race(&races.db, RaceId(id)).await?;
@@ -83,7 +84,8 @@ pub async fn read(State(races): State<Races>, IdPath(id): IdPath) -> Result<Json
 /// Change a running sale by the organiser's hand.
 ///
 /// Each change is kept with its reason and is a leaf of the public order log.
-#[utoipa::path(put, path = "/api/v1/races/{id}/offer", tag = "races", request_body = AdjustOffer,
+#[utoipa::path(put, path = "/api/v1/races/{id}/offer", operation_id = "adjust_offer",
+    tag = "races", request_body = AdjustOffer,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = OfferBody)), security(("bearer" = [])))]
 pub async fn adjust(

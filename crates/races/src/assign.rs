@@ -37,7 +37,8 @@ pub struct AssignPlace {
 ///
 /// It is held for `waitlist_hold_s` and skips opening, pause, eligibility and the line; held-back places go first.
 /// 201: placed. 200: waited before and is placed now, or has a place already.
-#[utoipa::path(post, path = "/api/v1/races/{id}/offer/assignments", tag = "races", request_body = AssignPlace,
+#[utoipa::path(post, path = "/api/v1/races/{id}/offer/assignments", operation_id = "assign_place",
+    tag = "races", request_body = AssignPlace,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RegistrationBody), (status = 200, body = RegistrationBody)),
     security(("bearer" = [])))]

@@ -33,7 +33,8 @@ pub struct CancelRace {
 /// Cancel a race.
 ///
 /// The sale closes at once and every open registration is cancelled shortly after. A repeat changes nothing.
-#[utoipa::path(post, path = "/api/v1/races/{id}/cancellation", tag = "races", request_body = CancelRace,
+#[utoipa::path(post, path = "/api/v1/races/{id}/cancellation", operation_id = "cancel_race",
+    tag = "races", request_body = CancelRace,
     params(("id" = Uuid, Path)), responses((status = 200, body = RaceBody)), security(("bearer" = [])))]
 pub async fn cancel(
     State(races): State<Races>,

@@ -32,7 +32,8 @@ pub struct ClaimPlace {
 /// Claim a place.
 ///
 /// 201: placed, `held` or `waitlisted`. 200: has an open one already.
-#[utoipa::path(post, path = "/api/v1/races/{id}/registrations", tag = "registrations", request_body = ClaimPlace,
+#[utoipa::path(post, path = "/api/v1/races/{id}/registrations", operation_id = "claim_place",
+    tag = "registrations", request_body = ClaimPlace,
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RegistrationBody), (status = 200, body = RegistrationBody)),
     security(("bearer" = [])))]

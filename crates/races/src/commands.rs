@@ -23,11 +23,7 @@ pub fn routes(races: &Races) -> Router {
         .with_state(races.clone())
 }
 
-async fn adjust(
-    State(races): State<Races>,
-    IdPath(id): IdPath,
-    body: Body<AdjustOffer>,
-) -> Result<Json<OfferBody>> {
+async fn adjust(State(races): State<Races>, IdPath(id): IdPath, body: Body<AdjustOffer>) -> Result<Json<OfferBody>> {
     let race = access::race(&races.db, RaceId(id)).await?;
     Ok(Json(races.adjust(&race, OPERATOR, &IfMatch(None), body.value).await?))
 }

@@ -98,7 +98,8 @@ fn waitlist_hold_s_default() -> u32 {
 }
 
 /// Create a race.
-#[utoipa::path(post, path = "/api/v1/races", tag = "races", request_body = CreateRace,
+#[utoipa::path(post, path = "/api/v1/races", operation_id = "create_race",
+    tag = "races", request_body = CreateRace,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RaceBody)), security(("bearer" = [])))]
 pub async fn create(

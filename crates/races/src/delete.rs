@@ -17,7 +17,8 @@ use crate::{Races, access, events, store};
 ///
 /// Refused with 409 `races/has-registrations` while somebody has a place or waits; cancel the race then. Its order log
 /// stays public.
-#[utoipa::path(delete, path = "/api/v1/races/{id}", tag = "races",
+#[utoipa::path(delete, path = "/api/v1/races/{id}", operation_id = "delete_race",
+    tag = "races",
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 204)), security(("bearer" = [])))]
 pub async fn delete(

@@ -84,7 +84,8 @@ pub struct EditRace {
 }
 
 /// Edit a race.
-#[utoipa::path(patch, path = "/api/v1/races/{id}", tag = "races", request_body = EditRace,
+#[utoipa::path(patch, path = "/api/v1/races/{id}", operation_id = "edit_race",
+    tag = "races", request_body = EditRace,
     params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 200, body = RaceBody)), security(("bearer" = [])))]
 pub async fn edit(
@@ -283,7 +284,10 @@ impl Races {
         let Some(edit) = race.rules_edit else { return Ok(()) };
         let change = {
             let edit = edit.clone();
-            HandChange { edit: Some(Arc::new(move |rules: &mut Rules| *rules = edit.apply(rules))), ..Default::default() }
+            HandChange {
+                edit: Some(Arc::new(move |rules: &mut Rules| *rules = edit.apply(rules))),
+                ..Default::default()
+            }
         };
         let done = self.admission.hand(race.offer, race.owner, "the race was edited", change).await.map(|_view| ());
         if let Err(problem) = &done {

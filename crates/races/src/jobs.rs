@@ -2,8 +2,8 @@
 
 use platform::jobs::{Job, Schedule};
 
-use crate::store::{self, rehearsals};
 use crate::Races;
+use crate::store::{self, rehearsals};
 
 const REPAIR_MS: i64 = 2_000;
 const REHEARSALS_MS: i64 = 60_000;

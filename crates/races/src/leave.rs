@@ -15,7 +15,8 @@ use crate::store::registrations;
 /// Give up a place.
 ///
 /// A repeat gets the same answer. While a payment is being decided it is refused with 409 `admission/state`.
-#[utoipa::path(delete, path = "/api/v1/registrations/{id}", tag = "registrations", params(("id" = Uuid, Path)),
+#[utoipa::path(delete, path = "/api/v1/registrations/{id}", operation_id = "give_up_place",
+    tag = "registrations", params(("id" = Uuid, Path)),
     responses((status = 200, body = RegistrationBody)), security(("bearer" = [])))]
 pub async fn leave(
     State(races): State<Races>,

@@ -40,7 +40,8 @@ pub struct Filters {
 }
 
 /// List and search races.
-#[utoipa::path(get, path = "/api/v1/races", tag = "races", params(Filters),
+#[utoipa::path(get, path = "/api/v1/races", operation_id = "list_races",
+    tag = "races", params(Filters),
     responses((status = 200, body = Page<RaceBody>)), security(()))]
 pub async fn list(State(races): State<Races>, ListQuery(filters): ListQuery<Filters>) -> Result<Json<Page<RaceBody>>> {
     check_query(filters.q.as_deref())?;

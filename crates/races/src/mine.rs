@@ -23,7 +23,8 @@ pub struct Filters {
 }
 
 /// My registrations, newest first.
-#[utoipa::path(get, path = "/api/v1/registrations", tag = "registrations", params(Filters),
+#[utoipa::path(get, path = "/api/v1/registrations", operation_id = "list_my_registrations",
+    tag = "registrations", params(Filters),
     responses((status = 200, body = Page<RegistrationBody>)), security(("bearer" = [])))]
 pub async fn list(
     State(races): State<Races>,
@@ -32,8 +33,7 @@ pub async fn list(
 ) -> Result<Json<Page<RegistrationBody>>> {
     let limit = ListQuery::limit(filters.limit)?;
     let after = ListQuery::cursor(filters.cursor.as_deref())?;
-    let rows =
-        registrations::list_mine(&races.db, caller.user, filters.state.map(Into::into), after, limit).await?;
+    let rows = registrations::list_mine(&races.db, caller.user, filters.state.map(Into::into), after, limit).await?;
     let places = positions(&races.db, &rows).await?;
     let page = Page::cut(rows, limit, |row| Cursor { key: row.received_ms, id: row.id.0 });
     let body = |row: &registrations::Registration| {
@@ -45,7 +45,8 @@ pub async fn list(
 /// One registration.
 ///
 /// For its owner, the race's organiser and admins.
-#[utoipa::path(get, path = "/api/v1/registrations/{id}", tag = "registrations", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/api/v1/registrations/{id}", operation_id = "read_registration",
+    tag = "registrations", params(("id" = Uuid, Path)),
     responses((status = 200, body = RegistrationBody)), security(("bearer" = [])))]
 pub async fn read(
     State(races): State<Races>,

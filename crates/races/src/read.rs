@@ -93,7 +93,8 @@ pub struct SizeBody {
 /// One race.
 ///
 /// Hidden races (rehearsals) are shown to whoever knows their id.
-#[utoipa::path(get, path = "/api/v1/races/{id}", tag = "races", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/api/v1/races/{id}", operation_id = "read_race",
+    tag = "races", params(("id" = Uuid, Path)),
     responses((status = 200, body = RaceBody)), security(()))]
 pub async fn read(State(races): State<Races>, IdPath(id): IdPath) -> Result<Json<RaceBody>> {
     let race = access::race(&races.db, RaceId(id)).await?;
@@ -192,7 +193,11 @@ impl SouvenirBody {
                 remaining: pool.map_or(0, |pool| pool.remaining),
             }
         };
-        Self { id: souvenir.id, name: souvenir.name.clone(), sizes: souvenir.sizes.iter().enumerate().map(size).collect() }
+        Self {
+            id: souvenir.id,
+            name: souvenir.name.clone(),
+            sizes: souvenir.sizes.iter().enumerate().map(size).collect(),
+        }
     }
 }
 

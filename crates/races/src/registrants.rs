@@ -50,7 +50,8 @@ pub struct RegistrantBody {
 /// A race's registrations in the order of their numbers.
 ///
 /// For its organiser and admins. With `Accept: text/csv` all that match come as one CSV file.
-#[utoipa::path(get, path = "/api/v1/races/{id}/registrations", tag = "races", params(("id" = Uuid, Path), Filters),
+#[utoipa::path(get, path = "/api/v1/races/{id}/registrations", operation_id = "list_registrants",
+    tag = "races", params(("id" = Uuid, Path), Filters),
     responses((status = 200, content((Page<RegistrantBody> = "application/json"), (String = "text/csv")))),
     security(("bearer" = [])))]
 pub async fn list(
@@ -123,8 +124,20 @@ fn csv_of(races: Races, offer: OfferId, filter: RegistrantFilter) -> Response {
 }
 
 const CSV_HEAD: [&str; 14] = [
-    "sequence", "registration_id", "username", "name", "nickname", "course", "souvenir", "size", "state", "bib",
-    "hold_expires_at", "received_at", "decided_at", "user_id",
+    "sequence",
+    "registration_id",
+    "username",
+    "name",
+    "nickname",
+    "course",
+    "souvenir",
+    "size",
+    "state",
+    "bib",
+    "hold_expires_at",
+    "received_at",
+    "decided_at",
+    "user_id",
 ];
 
 /// Some lines; the first ones follow a byte order mark, which makes spreadsheets read UTF-8.
@@ -161,7 +174,11 @@ fn csv_rows(rows: &[Registration], first: bool) -> std::io::Result<Vec<u8>> {
 
 /// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection).
 fn plain_cell(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) { format!("'{text}") } else { text }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
+        format!("'{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]

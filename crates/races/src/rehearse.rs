@@ -56,7 +56,8 @@ pub struct RehearsalBody {
 /// Begin a rehearsal.
 ///
 /// Its race is in no list and opens now; its people can claim there and nowhere else.
-#[utoipa::path(post, path = "/api/v1/admin/rehearsals", tag = "rehearsals", request_body = CreateRehearsal,
+#[utoipa::path(post, path = "/api/v1/admin/rehearsals", operation_id = "begin_rehearsal",
+    tag = "rehearsals", request_body = CreateRehearsal,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 201, body = RehearsalBody)), security(("bearer" = [])))]
 pub async fn begin(
@@ -99,7 +100,8 @@ pub async fn begin(
 /// The people's access tokens, one JSON object `{user_id, token}` a line.
 ///
 /// For whoever began the rehearsal, and admins.
-#[utoipa::path(get, path = "/api/v1/admin/rehearsals/{id}/tokens", tag = "rehearsals", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/api/v1/admin/rehearsals/{id}/tokens", operation_id = "list_rehearsal_tokens",
+    tag = "rehearsals", params(("id" = Uuid, Path)),
     responses((status = 200, body = String, content_type = "application/x-ndjson")), security(("bearer" = [])))]
 pub async fn tokens(State(races): State<Races>, Company(caller): Company, IdPath(id): IdPath) -> Result<Response> {
     let found = rehearsals::find(&races.db, id).await?;
@@ -169,8 +171,7 @@ impl Races {
 
     /// Has identity make the people of a rehearsal; again is harmless, so a repeat completes what broke off.
     async fn mint_people(&self, answer: &Remembered, people: u32) -> Result<()> {
-        let begun: RehearsalBody =
-            serde_json::from_str(&answer.body).map_err(|_| Problem::new(&codes::INTERNAL))?;
+        let begun: RehearsalBody = serde_json::from_str(&answer.body).map_err(|_| Problem::new(&codes::INTERNAL))?;
         let Some(rehearsal) = rehearsals::find(&self.db, begun.rehearsal_id).await? else { return Ok(()) };
         let (race_id, expires_ms) = (rehearsal.race, rehearsal.expires_ms);
         self.peers.call(&MintPeople { rehearsal_id: rehearsal.id, race_id, people, expires_ms }).await

@@ -1,7 +1,7 @@
 //! The registration row of a new claim, written in the claim's transaction.
 
-use platform::admission::{Column, Mode, RowSet, Rows};
 use platform::admission::core::{Claim, Decided};
+use platform::admission::{Column, Mode, RowSet, Rows};
 use uuid::Uuid;
 
 /// A claim's tag is its race's id; all else a registration shows is the claim's own.

@@ -104,7 +104,8 @@ struct RaceRow {
 }
 platform::rows!(RaceRow);
 
-const COLUMNS: &str = "race.id, race.owner_id, race.offer_id, race.title, race.description, race.place, race.race_at_ms,
+const COLUMNS: &str =
+    "race.id, race.owner_id, race.offer_id, race.title, race.description, race.place, race.race_at_ms,
     race.terms, race.terms_version, race.souvenir_rule, race.souvenirs, race.refund_rules, race.rules_edit, race.hidden,
     race.version, race.created_ms, race.cancelled_ms, race.deleted_ms";
 
@@ -139,7 +140,8 @@ pub async fn insert_race(tx: &Tx, race: &Race) -> Result<(), DbError> {
 
 /// Writes an edited race over the version it was made from; false when that has moved on.
 pub async fn update_race(tx: &Tx, race: &Race, by: UserId, now_ms: i64) -> Result<bool, DbError> {
-    let sql = "UPDATE race SET title = $3, description = $4, place = $5, race_at_ms = $6, terms = $7, terms_version = $8,
+    let sql =
+        "UPDATE race SET title = $3, description = $4, place = $5, race_at_ms = $6, terms = $7, terms_version = $8,
                    souvenir_rule = $9, souvenirs = $10, refund_rules = $11, rules_edit = $12, version = version + 1,
                    changed_ms = $13, changed_by = $14
                WHERE id = $1 AND version = $2 AND deleted_ms IS NULL";
@@ -235,7 +237,8 @@ pub async fn list_races(db: &Db, filter: &RaceFilter<'_>, now_ms: i64) -> Result
 impl RaceState {
     /// The same order of precedence as the offer's own state has.
     fn condition(self, wanted: &mut Conditions, now_ms: i64) {
-        const FREE: &str = "EXISTS (SELECT 1 FROM offer_pool p JOIN race_course k ON k.race_id = race.id AND k.code = p.code
+        const FREE: &str =
+            "EXISTS (SELECT 1 FROM offer_pool p JOIN race_course k ON k.race_id = race.id AND k.code = p.code
             WHERE p.offer_id = o.id AND p.taken + p.held_back < p.capacity)";
         if self == RaceState::Cancelled {
             return wanted.add_bare("race.cancelled_ms IS NOT NULL");
@@ -277,7 +280,8 @@ pub async fn lock_offer(tx: &Tx, offer: OfferId) -> Result<(), DbError> {
 
 /// Some races with an edit that their offer has not taken over.
 pub async fn races_with_rules_edit(db: &Db) -> Result<Vec<RaceId>, DbError> {
-    let rows = db.all::<(Uuid,)>("SELECT id FROM race WHERE rules_edit IS NOT NULL ORDER BY id LIMIT 100", args![]).await?;
+    let rows =
+        db.all::<(Uuid,)>("SELECT id FROM race WHERE rules_edit IS NOT NULL ORDER BY id LIMIT 100", args![]).await?;
     Ok(rows.into_iter().map(|row| RaceId(row.0)).collect())
 }
 

@@ -228,12 +228,7 @@ pub fn check_eligibility(faults: &mut Faults, rules: &EligibilityBody) {
 
 /// The courses and their pools.
 pub fn courses_of(faults: &mut Faults, inputs: &[CourseInput]) -> (Vec<Course>, Vec<PoolRule>) {
-    faults.expect(
-        (1..=COURSES_MAX).contains(&inputs.len()),
-        "courses",
-        "length",
-        "a race has 1 to 20 courses",
-    );
+    faults.expect((1..=COURSES_MAX).contains(&inputs.len()), "courses", "length", "a race has 1 to 20 courses");
     let (mut courses, mut pools) = (Vec::new(), Vec::new());
     for (at, input) in inputs.iter().enumerate() {
         let field = |name: &str| format!("courses[{at}].{name}");

@@ -292,9 +292,10 @@ impl People {
         let router = answers::<FindUser, _, _, _>(Router::new(), |people: People, asked: FindUser| async move {
             Ok(people.profiles.lock().expect("a lock").get(&asked.username).cloned())
         });
-        let router = answers::<EligibilityFacts, _, _, _>(router, |people: People, asked: EligibilityFacts| async move {
-            Ok(people.facts.lock().expect("a lock").get(&asked.user_id).cloned())
-        });
+        let router =
+            answers::<EligibilityFacts, _, _, _>(router, |people: People, asked: EligibilityFacts| async move {
+                Ok(people.facts.lock().expect("a lock").get(&asked.user_id).cloned())
+            });
         let router = answers::<MintPeople, _, _, _>(router, |people: People, asked: MintPeople| async move {
             people.minted.lock().expect("a lock").push(asked);
             Ok(())

@@ -17,14 +17,14 @@ use reqwest::Url;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::load::{self, Histogram, Options, Request, Retry};
+use crate::load::{self, Answer, Histogram, Options, Request, Retry};
 use crate::verify::Place;
 
 pub use crowd::Crowd;
 pub use plot::intake_curve;
 pub use throwaway::ThrowAway;
 pub use told::Moment;
-use told::Told;
+use told::{Sums, Told};
 
 /// A yard that needs longer for one try has lost it.
 const TRY_MAX: Duration = Duration::from_secs(30);
@@ -85,72 +85,110 @@ pub struct Rehearsed {
 }
 
 /// Lets the whole crowd click at every one of `yards` and judges the answers. `on_answer` is called after each.
-pub async fn rehearse(yards: &[Url], crowd: &Crowd, plan: &Plan, on_answer: impl Fn() + Send + Sync + 'static) -> Result<Rehearsed> {
+pub async fn rehearse(
+    yards: &[Url],
+    crowd: &Crowd,
+    plan: &Plan,
+    on_answer: impl Fn() + Send + Sync + 'static,
+) -> Result<Rehearsed> {
     let arrivals = load::burst(crowd.people(), plan.within, plan.seed);
-    let stride = plan.clicks as usize;
-    let due: Vec<Duration> = arrivals.iter().flat_map(|at| std::iter::repeat_n(*at, stride)).collect();
-    let told = Arc::new(Told::new(arrivals));
-    let on_answer = Arc::new(on_answer);
-    let options = Options { connections: plan.connections, timeout: TRY_MAX, retry: Some(Retry { patience: plan.patience }) };
-    let mut runs = tokio::task::JoinSet::new();
-    for yard in yards {
-        let (address, requests) = (address(yard).await?, clicks(yard, crowd, stride)?);
-        let (told, on_answer, options, due) = (told.clone(), on_answer.clone(), options.clone(), due.clone());
-        runs.spawn(async move {
-            load::open_loop(address, &options, requests, due, move |answer| {
-                told.note(answer.index / stride, &answer);
-                on_answer();
-            })
-            .await
-        });
-    }
-    let mut latencies = Histogram::default();
-    let (mut clicks, mut retries, mut unanswered, mut elapsed) = (0, 0, 0, Duration::ZERO);
-    while let Some(summary) = runs.join_next().await {
-        let summary = summary.context("a run of the crowd broke off")?;
-        latencies.merge(&summary.histogram);
-        clicks += summary.requests;
-        retries += summary.retries;
-        unanswered += summary.unanswered;
-        elapsed = elapsed.max(summary.elapsed);
-    }
-    let ms = |latency: Duration| (latency.as_secs_f64() * 1e5).round() / 100.0;
+    let told = Arc::new(Told::new(arrivals.clone()));
+    let traffic = play(yards, crowd, plan, &arrivals, &told, Arc::new(on_answer)).await?;
     let sums = told.sums();
-    let mut outcome = Outcome {
-        race_id: crowd.race_id,
-        people: plan.people,
-        capacity: plan.capacity,
-        granted: sums.granted,
-        refused: sums.refused,
-        numbered: sums.numbered,
-        unanswered: sums.unanswered,
-        errors: sums.errors,
-        clicks,
-        retries,
-        p50_ms: ms(latencies.p50()),
-        p99_ms: ms(latencies.p99()),
-        max_ms: ms(latencies.max()),
-        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        verified: true,
-        faults: sums.faults,
-    };
-    if unanswered > 0 {
-        outcome.faults.push(format!("{unanswered} clicks without a final answer"));
-    }
-    outcome.judge();
+    let mut outcome = Outcome::new(crowd.race_id, plan, &sums, &traffic);
     for yard in yards {
         outcome.check_log(yard, &sums.receipts).await?;
     }
-    Ok(Rehearsed { outcome, moments: told.moments() })
+    let moments = told.moments();
+    Ok(Rehearsed { outcome, moments })
+}
+
+/// What went over the wire, to all yards together.
+#[derive(Default)]
+struct Traffic {
+    clicks: u64,
+    retries: u64,
+    unanswered: u64,
+    elapsed: Duration,
+    latencies: Histogram,
+}
+
+/// Everybody clicks when he arrives, at all yards at once.
+async fn play(
+    yards: &[Url],
+    crowd: &Crowd,
+    plan: &Plan,
+    arrivals: &[Duration],
+    told: &Arc<Told>,
+    on_answer: Arc<impl Fn() + Send + Sync + 'static>,
+) -> Result<Traffic> {
+    let each = plan.clicks as usize;
+    let due = arrivals
+        .iter()
+        .flat_map(|at| std::iter::repeat_n(*at, each));
+    let due: Vec<Duration> = due.collect();
+    let patience = plan.patience;
+    let options = Options {
+        connections: plan.connections,
+        timeout: TRY_MAX,
+        retry: Some(Retry { patience }),
+    };
+    let mut runs = tokio::task::JoinSet::new();
+    for yard in yards {
+        let address = address(yard).await?;
+        let requests = clicks(yard, crowd, each)?;
+        let (options, due) = (options.clone(), due.clone());
+        let (told, on_answer) = (told.clone(), on_answer.clone());
+        let note = move |answer: Answer<'_>| {
+            told.note(answer.index / each, &answer);
+            on_answer();
+        };
+        runs.spawn(async move { load::open_loop(address, &options, requests, due, note).await });
+    }
+    let mut traffic = Traffic::default();
+    while let Some(summary) = runs.join_next().await {
+        let summary = summary.context("a run of the crowd broke off")?;
+        traffic.clicks += summary.requests;
+        traffic.retries += summary.retries;
+        traffic.unanswered += summary.unanswered;
+        traffic.elapsed = traffic.elapsed.max(summary.elapsed);
+        traffic.latencies.merge(&summary.histogram);
+    }
+    Ok(traffic)
 }
 
 impl Outcome {
+    /// What the answers alone say; the order log is not read yet.
+    fn new(race_id: Uuid, plan: &Plan, sums: &Sums, traffic: &Traffic) -> Outcome {
+        let ms = |latency: Duration| (latency.as_secs_f64() * 1e5).round() / 100.0;
+        let mut outcome = Outcome {
+            race_id,
+            people: plan.people,
+            capacity: plan.capacity,
+            granted: sums.granted,
+            refused: sums.refused,
+            numbered: sums.numbered,
+            unanswered: sums.unanswered,
+            errors: sums.errors,
+            clicks: traffic.clicks,
+            retries: traffic.retries,
+            p50_ms: ms(traffic.latencies.p50()),
+            p99_ms: ms(traffic.latencies.p99()),
+            max_ms: ms(traffic.latencies.max()),
+            elapsed_ms: u64::try_from(traffic.elapsed.as_millis()).unwrap_or(u64::MAX),
+            verified: true,
+            faults: sums.faults.clone(),
+        };
+        outcome.judge(traffic.unanswered);
+        outcome
+    }
+
     pub fn is_well(&self) -> bool {
         self.faults.is_empty()
     }
 
     /// What the answers alone must give.
-    fn judge(&mut self) {
+    fn judge(&mut self, clicks_unanswered: u64) {
         let places = u64::from(self.capacity.min(self.people));
         let without = u64::from(self.people) - places;
         let expected = [
@@ -158,11 +196,13 @@ impl Outcome {
             ("people refused", self.refused, without),
             ("people refused with a number", self.numbered, without),
             ("people without an answer", self.unanswered, 0),
+            ("clicks without an answer", clicks_unanswered, 0),
             ("answers nobody should get", self.errors, 0),
         ];
         for (what, is, must_be) in expected {
             if is != must_be {
-                self.faults.push(format!("{what}: {is} instead of {must_be}"));
+                self.faults
+                    .push(format!("{what}: {is} instead of {must_be}"));
             }
         }
     }
@@ -170,19 +210,36 @@ impl Outcome {
     /// What the public log of the sale must say, at this yard.
     async fn check_log(&mut self, yard: &Url, receipts: &[String]) -> Result<()> {
         let prefix = yard.join(&format!("/api/v1/races/{}/offer", self.race_id))?;
-        let report = Place::parse(prefix.as_str())?.verify(receipts.to_vec(), None).await?;
+        let report = Place::parse(prefix.as_str())?
+            .verify(receipts.to_vec(), None)
+            .await?;
         self.verified &= report.verified;
-        self.faults.extend(report.violations.iter().map(|violation| format!("order log at {yard}: {violation}")));
+        self.faults.extend(
+            report
+                .violations
+                .iter()
+                .map(|violation| format!("order log at {yard}: {violation}")),
+        );
         let logged = [
             ("numbers given", report.claims, self.granted + self.numbered),
-            ("places given", report.open.held + report.open.confirmed, self.granted),
+            (
+                "places given",
+                report.open.held + report.open.confirmed,
+                self.granted,
+            ),
             ("refusals", report.counts.refused, self.numbered),
-            ("receipts that hold", report.receipts.len() as u64, receipts.len() as u64),
+            (
+                "receipts that hold",
+                report.receipts.len() as u64,
+                receipts.len() as u64,
+            ),
         ];
         for (what, is, must_be) in logged {
             if is != must_be {
                 self.verified = false;
-                self.faults.push(format!("order log at {yard}: {what}: {is} instead of {must_be}"));
+                self.faults.push(format!(
+                    "order log at {yard}: {what}: {is} instead of {must_be}"
+                ));
             }
         }
         Ok(())
@@ -191,7 +248,9 @@ impl Outcome {
 
 /// The requests of the crowd at one yard, person by person.
 fn clicks(yard: &Url, crowd: &Crowd, stride: usize) -> Result<Arc<[Request]>> {
-    let port = yard.port().map_or_else(String::new, |port| format!(":{port}"));
+    let port = yard
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
     let host = format!("{}{port}", yard.host_str().unwrap_or_default());
     let path = format!("/api/v1/races/{}/registrations", crowd.race_id);
     let mut requests = Vec::with_capacity(crowd.people() * stride);
@@ -204,11 +263,20 @@ fn clicks(yard: &Url, crowd: &Crowd, stride: usize) -> Result<Arc<[Request]>> {
 
 /// The yard's address in the net; the load client speaks plain HTTP.
 async fn address(yard: &Url) -> Result<SocketAddr> {
-    ensure!(yard.scheme() == "http", "{yard}: a rehearsal goes over plain http, straight to the yard");
-    let (Some(host), Some(port)) = (yard.host_str(), yard.port_or_known_default()) else { bail!("{yard} has no host") };
+    ensure!(
+        yard.scheme() == "http",
+        "{yard}: a rehearsal goes over plain http, straight to the yard"
+    );
+    let (Some(host), Some(port)) = (yard.host_str(), yard.port_or_known_default()) else {
+        bail!("{yard} has no host")
+    };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut found = tokio::net::lookup_host((host, port)).await.with_context(|| format!("{host} cannot be found"))?;
-    found.next().with_context(|| format!("{host} has no address"))
+    let mut found = tokio::net::lookup_host((host, port))
+        .await
+        .with_context(|| format!("{host} cannot be found"))?;
+    found
+        .next()
+        .with_context(|| format!("{host} has no address"))
 }
 
 #[cfg(test)]

@@ -2,18 +2,22 @@
 //!
 //! Invariant: what is verified comes from here alone, never from the deciding code or a database.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use orderlog::check::{Report, Source, verify};
+use orderlog::check::{Report, verify};
 use reqwest::{Client, StatusCode, Url, header::RETRY_AFTER};
 
 /// Longest wait for one file of a log.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that is busy, or counts our requests, is asked so often before we give up.
 const TRIES_MAX: u32 = 20;
+/// Connections that may break for one file.
+const BROKEN_MAX: u32 = 3;
+const BROKEN_WAIT: Duration = Duration::from_millis(200);
 /// Longest wait between two tries, whatever the server says.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -30,7 +34,11 @@ impl Place {
     pub fn parse(text: &str) -> Result<Place> {
         if !text.contains("://") {
             let path = PathBuf::from(text);
-            return if path.is_dir() { Ok(Place::Directory(path)) } else { bail!("{text} is neither an address nor a directory") };
+            return if path.is_dir() {
+                Ok(Place::Directory(path))
+            } else {
+                bail!("{text} is neither an address nor a directory")
+            };
         }
         let mut url: Url = text.parse().with_context(|| format!("{text} is not an address"))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -55,41 +63,67 @@ impl Place {
         let client = Client::builder().timeout(FETCH_TIMEOUT).build()?;
         // Why a blocking thread: the checker is pure and waits for each file it asks for.
         let checked = tokio::task::spawn_blocking(move || {
+            let unreadable = RefCell::new(None);
             let source = |path: &str| {
-                let bytes = match &self {
+                let read = match &self {
                     Place::Web(prefix) => handle.block_on(fetch(&client, prefix, path)),
                     Place::Directory(directory) => read(directory, path),
                 };
-                if let (Ok(Some(bytes)), Some(save)) = (&bytes, &save) {
+                if let (Ok(Some(bytes)), Some(save)) = (&read, &save) {
                     write(save, path, bytes).map_err(|error| format!("it cannot be saved: {error}"))?;
                 }
-                bytes
+                if let Err(why) = &read {
+                    unreadable.borrow_mut().get_or_insert(format!("{path}: {why}"));
+                }
+                read
             };
-            check(&source, &receipts)
+            let report = verify(&source, &receipts);
+            (report, unreadable.into_inner())
         });
-        checked.await.context("the checker broke off")
+        let (report, unreadable) = checked.await.context("the checker broke off")?;
+        match unreadable {
+            None => Ok(report),
+            // A log that could not be read is neither true nor false.
+            Some(why) => bail!("the log cannot be read: {why}"),
+        }
     }
-}
-
-fn check(source: &impl Source, receipts: &[String]) -> Report {
-    verify(source, receipts)
 }
 
 async fn fetch(client: &Client, prefix: &Url, path: &str) -> Result<Option<Vec<u8>>, String> {
     let url = prefix.join(path).map_err(|error| error.to_string())?;
+    let mut broken = 0;
     for _ in 0..TRIES_MAX {
-        let response = client.get(url.clone()).send().await.map_err(|error| format!("{error}"))?;
-        match response.status() {
-            StatusCode::OK => return response.bytes().await.map(|bytes| Some(bytes.into())).map_err(|error| format!("{error}")),
-            StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let told = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                tokio::time::sleep(Duration::from_secs(told.unwrap_or(1)).min(WAIT_MAX)).await;
+        match fetch_once(client, &url).await {
+            Ok(Fetched::All(bytes)) => return Ok(bytes),
+            Ok(Fetched::Later(wait)) => tokio::time::sleep(wait.min(WAIT_MAX)).await,
+            // A connection that broke says nothing about the log.
+            Err(error) if broken < BROKEN_MAX && error.status().is_none() => {
+                broken += 1;
+                tokio::time::sleep(BROKEN_WAIT).await;
             }
-            status => return Err(format!("{status}")),
+            Err(error) => return Err(format!("{:#}", anyhow::Error::from(error.without_url()))),
         }
     }
     Err("the server stays busy".to_owned())
+}
+
+enum Fetched {
+    /// What is there; `None` where nothing is.
+    All(Option<Vec<u8>>),
+    /// Not now.
+    Later(Duration),
+}
+
+async fn fetch_once(client: &Client, url: &Url) -> reqwest::Result<Fetched> {
+    let response = client.get(url.clone()).send().await?;
+    match response.status() {
+        StatusCode::NOT_FOUND => Ok(Fetched::All(None)),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let told_s = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            Ok(Fetched::Later(Duration::from_secs(told_s.unwrap_or(1))))
+        }
+        _ => Ok(Fetched::All(Some(response.error_for_status()?.bytes().await?.into()))),
+    }
 }
 
 fn read(directory: &Path, path: &str) -> Result<Option<Vec<u8>>, String> {
@@ -121,12 +155,27 @@ pub fn tell(report: &Report) -> String {
     }
     let (counts, open) = (&report.counts, &report.open);
     line(format_args!("claims    {} numbers given", report.claims));
-    line(format_args!("  at first  {} held, {} confirmed, {} wait-listed, {} refused, {} assigned", counts.held, counts.confirmed_at_once, counts.waitlisted, counts.refused, counts.assigned));
-    line(format_args!("  later     {} granted from the line, {} assigned from it", counts.granted, counts.assigned_from_line));
-    line(format_args!("  ended     {} expired, {} released, {} cancelled, {} failed", counts.expired, counts.released, counts.cancelled, counts.failed));
-    line(format_args!("  now       {} waiting, {} held, {} paying, {} confirmed", open.waitlisted, open.held, open.paying, open.confirmed));
+    line(format_args!(
+        "  at first  {} held, {} confirmed, {} wait-listed, {} refused, {} assigned",
+        counts.held, counts.confirmed_at_once, counts.waitlisted, counts.refused, counts.assigned
+    ));
+    line(format_args!(
+        "  later     {} granted from the line, {} assigned from it",
+        counts.granted, counts.assigned_from_line
+    ));
+    line(format_args!(
+        "  ended     {} expired, {} released, {} cancelled, {} failed",
+        counts.expired, counts.released, counts.cancelled, counts.failed
+    ));
+    line(format_args!(
+        "  now       {} waiting, {} held, {} paying, {} confirmed",
+        open.waitlisted, open.held, open.paying, open.confirmed
+    ));
     for pool in &report.pools {
-        line(format_args!("pool      {} ({}): {} of {} taken, {} held back", pool.code, pool.label, pool.taken, pool.capacity, pool.held_back));
+        line(format_args!(
+            "pool      {} ({}): {} of {} taken, {} held back",
+            pool.code, pool.label, pool.taken, pool.capacity, pool.held_back
+        ));
     }
     for receipt in &report.receipts {
         line(format_args!("receipt   leaf {} holds: {}", receipt.index, receipt.leaf));

@@ -5,7 +5,8 @@ mod operating;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -25,6 +26,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::config::Config;
 use crate::directory::DataDir;
 use crate::socket;
+
+/// What is under way on the socket at shutdown gets so long.
+const COMMANDS_DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A yard, ready to answer. Its directory is its own until it is dropped.
 pub struct Yard {
@@ -54,9 +58,14 @@ impl Yard {
 
     /// Opens the databases, brings up their tables and puts the routes together; nothing runs yet.
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
-        let telemetry = telemetry::start(&config.telemetry)?;
+        let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened { services, gateway, revocations, peers } = contexts::open(dir.path(), config, &clock).await?;
+        let contexts::Opened {
+            services,
+            gateway,
+            revocations,
+            peers,
+        } = contexts::open(dir.path(), config, &clock).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let mut parts = Parts::default();
         for service in services {
@@ -71,7 +80,9 @@ impl Yard {
             databases: databases.clone().into(),
             revocations,
         };
-        let routes = api.merge(operating::routes(operating)).merge(extra.unwrap_or_default());
+        let routes = api
+            .merge(operating::routes(operating))
+            .merge(extra.unwrap_or_default());
         Ok(Yard {
             dir,
             router: behind_the_edge(behind_the_gateway(routes, &gateway)),
@@ -94,27 +105,46 @@ impl Yard {
         // Why first: otherwise the first signed-in requests would be answered 503. A failure is tried again there.
         self.gateway.catch_up(&self.peers).await.ok();
         for source in &self.databases {
-            self.tasks.spawn(events::run(source.clone(), self.consumers.clone(), self.stop.clone()));
+            self.tasks.spawn(events::run(
+                source.clone(),
+                self.consumers.clone(),
+                self.stop.clone(),
+            ));
         }
         for job in &self.jobs {
             self.tasks.spawn(job.clone().run(self.stop.clone()));
         }
         let (gateway, peers) = (self.gateway.clone(), self.peers.clone());
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(gateway.run(peers)));
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(self.telemetry.clone().upkeep()));
+        self.tasks.spawn(
+            self.stop
+                .clone()
+                .run_until_cancelled_owned(gateway.run(peers)),
+        );
+        self.tasks.spawn(
+            self.stop
+                .clone()
+                .run_until_cancelled_owned(self.telemetry.clone().upkeep()),
+        );
         self.tasks.close();
     }
 
     /// Answers on `listener` and on the directory's socket until `stop`; then finishes what is under way.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let commands = socket::bind(&self.dir)?;
-        let address = listener.local_addr().context("the listener has no address")?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
         tracing::info!(%address, data_dir = %self.dir.path().display(), "the yard is open");
-        let taking_commands = tokio::spawn(socket::serve(commands, self.commands.clone(), stop.clone()));
+        let mut taking_commands =
+            tokio::spawn(socket::serve(commands, self.commands.clone(), stop.clone()));
         platform::http::serve(listener, self.router.clone(), stop.clone()).await;
-        // Without a cancellation the listener only ends with its task; commands end with it.
-        stop.cancel();
-        taking_commands.await.context("the socket's task broke off")?;
+        // A connection that never says anything would keep the socket open.
+        if tokio::time::timeout(COMMANDS_DRAIN_MAX, &mut taking_commands)
+            .await
+            .is_err()
+        {
+            taking_commands.abort();
+        }
         std::fs::remove_file(self.dir.socket()).ok();
         self.stop().await;
         tracing::info!("the yard is closed");
@@ -135,7 +165,9 @@ impl Yard {
 
     /// The same, for a caller in this process who comes from `peer`.
     pub fn router_for(&self, peer: SocketAddr) -> Router {
-        self.router.clone().layer(axum::Extension(axum::extract::ConnectInfo(peer)))
+        self.router
+            .clone()
+            .layer(axum::Extension(axum::extract::ConnectInfo(peer)))
     }
 
     /// What the socket answers.
@@ -169,6 +201,13 @@ impl Yard {
     }
 }
 
+/// The process has one; yards that open at the same time take turns to start it.
+fn start_telemetry(config: &Config) -> Result<Telemetry> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    telemetry::start(&config.telemetry)
+}
+
 /// The routes and the work of all contexts.
 #[derive(Default)]
 struct Parts {
@@ -191,7 +230,8 @@ impl Parts {
 }
 
 fn behind_the_gateway(routes: Router, gateway: &Arc<Gateway>) -> Router {
-    with_fallbacks(routes.route_layer(axum::middleware::from_fn(note_route))).layer(gateway::layer(gateway.clone()))
+    with_fallbacks(routes.route_layer(axum::middleware::from_fn(note_route)))
+        .layer(gateway::layer(gateway.clone()))
 }
 
 fn behind_the_edge(routes: Router) -> Router {

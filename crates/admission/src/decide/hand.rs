@@ -73,26 +73,12 @@ impl Batch<'_> {
         if rules.units_max < old.units_max {
             return clash("fewer units");
         }
-        let kept = |pool: &orderlog::PoolRule| {
-            rules
-                .pools
-                .iter()
-                .any(|p| p.code == pool.code && p.group == pool.group)
-        };
+        let kept = |pool: &orderlog::PoolRule| rules.pools.iter().any(|p| p.code == pool.code && p.group == pool.group);
         if !old.pools.iter().all(kept) {
             return clash("a pool left or changed its group");
         }
-        let min_before = |group: &str| {
-            old.want
-                .iter()
-                .find(|rule| *rule.group == *group)
-                .map_or(0, |rule| rule.min)
-        };
-        if rules
-            .want
-            .iter()
-            .any(|rule| rule.min > min_before(&rule.group))
-        {
+        let min_before = |group: &str| old.want.iter().find(|rule| *rule.group == *group).map_or(0, |rule| rule.min);
+        if rules.want.iter().any(|rule| rule.min > min_before(&rule.group)) {
             return clash("more of a group is required");
         }
         Ok(())

@@ -41,11 +41,7 @@ impl Batch<'_> {
         if self.line_moves() {
             self.grant_in_turn()?;
         }
-        let left = self
-            .freed
-            .iter()
-            .zip(&self.head.pools)
-            .any(|(freed, pool)| *freed && pool.free() > 0);
+        let left = self.freed.iter().zip(&self.head.pools).any(|(freed, pool)| *freed && pool.free() > 0);
         self.came_free |= left;
         self.freed.fill(false);
         Ok(())
@@ -57,9 +53,7 @@ impl Batch<'_> {
         let mut worth_looking = self.head.waiting > 0 && self.somebody_could_want();
         while worth_looking {
             if at == self.line_loaded && !self.line_complete {
-                let after_seq = self.line[..at]
-                    .last()
-                    .map_or(0, |last| self.claim_at(*last).seq);
+                let after_seq = self.line[..at].last().map_or(0, |last| self.claim_at(*last).seq);
                 return Err(NeedLine { after_seq });
             }
             let Some(&work) = self.line.get(at) else {
@@ -87,10 +81,7 @@ impl Batch<'_> {
     fn somebody_could_want(&self) -> bool {
         let rules = &self.head.rules;
         let has_room = |i: usize| self.head.pools[i].free() > 0;
-        self.freed
-            .iter()
-            .enumerate()
-            .any(|(i, freed)| *freed && has_room(i))
+        self.freed.iter().enumerate().any(|(i, freed)| *freed && has_room(i))
             && rules.want.iter().filter(|rule| rule.min > 0).all(|rule| {
                 let mut of_group = rules.pools.iter().filter(|pool| pool.group == rule.group);
                 of_group.any(|pool| self.head.place(&pool.code).is_some_and(has_room))
@@ -117,8 +108,10 @@ impl Batch<'_> {
     /// Whether somebody known to wait could take what is free although the line should have given it to him.
     pub(super) fn somebody_could_take(&self) -> bool {
         self.line_moves()
-            && self.line.iter().map(|at| self.claim_at(*at)).any(|claim| {
-                claim.state == ClaimState::Waitlisted && self.head.is_free(&claim.want)
-            })
+            && self
+                .line
+                .iter()
+                .map(|at| self.claim_at(*at))
+                .any(|claim| claim.state == ClaimState::Waitlisted && self.head.is_free(&claim.want))
     }
 }

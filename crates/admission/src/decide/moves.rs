@@ -35,16 +35,11 @@ impl Batch<'_> {
                 moved(Some(self.log(Event::Hold { seq })))
             }
             (Move::Confirm, ClaimState::Held | ClaimState::Paying) => moved(Some(self.confirm(at))),
-            (Move::Return(reason), _) if self.may_return(at, by, *reason) => {
-                self.give_back(at, *reason)
+            (Move::Return(reason), _) if self.may_return(at, by, *reason) => self.give_back(at, *reason),
+            (Move::Amend(want), _) if self.claim_at(at).want == *want && state.open() => moved(None),
+            (Move::Amend(want), ClaimState::Waitlisted | ClaimState::Held | ClaimState::Confirmed) => {
+                self.amend(at, want)
             }
-            (Move::Amend(want), _) if self.claim_at(at).want == *want && state.open() => {
-                moved(None)
-            }
-            (
-                Move::Amend(want),
-                ClaimState::Waitlisted | ClaimState::Held | ClaimState::Confirmed,
-            ) => self.amend(at, want),
             _ => Ok(Reply::Done(Answer::Illegal { state })),
         }
     }
@@ -65,12 +60,11 @@ impl Batch<'_> {
     fn may_return(&self, at: usize, by: MoveBy, reason: ReturnReason) -> bool {
         let claim = self.claim_at(at);
         match (by, reason) {
-            (MoveBy::Owner(_), ReturnReason::Released)
-            | (MoveBy::Organiser, ReturnReason::Cancelled) => claim.state != ClaimState::Paying,
+            (MoveBy::Owner(_), ReturnReason::Released) | (MoveBy::Organiser, ReturnReason::Cancelled) => {
+                claim.state != ClaimState::Paying
+            }
             (MoveBy::System, ReturnReason::Expired) => match claim.state {
-                ClaimState::Held => claim
-                    .hold_until_ms
-                    .is_some_and(|end_ms| end_ms <= self.decided_ms),
+                ClaimState::Held => claim.hold_until_ms.is_some_and(|end_ms| end_ms <= self.decided_ms),
                 ClaimState::Waitlisted => !self.line_is_open(),
                 _ => false,
             },
@@ -112,10 +106,7 @@ impl Batch<'_> {
             return Ok(Reply::Done(Answer::NoUnits));
         }
         let seq = self.claim_at(at).seq;
-        let leaf = self.log(Event::Amend {
-            seq,
-            want: want.clone(),
-        });
+        let leaf = self.log(Event::Amend { seq, want: want.clone() });
         let old = std::mem::replace(&mut self.change(at).want, want.clone());
         self.free(&old);
         self.head.take(want);
@@ -130,10 +121,7 @@ impl Batch<'_> {
         let claim = self.change(at);
         claim.want = want.clone();
         let seq = claim.seq;
-        let amended = self.log(Event::Amend {
-            seq,
-            want: want.clone(),
-        });
+        let amended = self.log(Event::Amend { seq, want: want.clone() });
         let granted = (self.line_is_open() && self.head.is_free(want)).then(|| self.grant(at));
         (amended, granted)
     }

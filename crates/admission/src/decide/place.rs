@@ -21,29 +21,16 @@ impl<'a> Batch<'a> {
             return Reply::Done(Answer::BadWant(error));
         }
         if self.head.is_free(&input.want) {
-            debug_assert!(
-                !self.somebody_could_take(),
-                "a newcomer never takes what somebody waiting could have"
-            );
+            debug_assert!(!self.somebody_could_take(), "a newcomer never takes what somebody waiting could have");
             self.head.take(&input.want);
             let hold_s = self.head.rules.hold_s;
-            let outcome = if self.confirms_at_once() {
-                Outcome::Confirmed
-            } else {
-                Outcome::Held
-            };
+            let outcome = if self.confirms_at_once() { Outcome::Confirmed } else { Outcome::Held };
             let (state, hold_until_ms, confirm_no) = self.placed(&input.want, hold_s);
             return self.make(input, outcome, state, hold_until_ms, confirm_no);
         }
         if self.head.rules.waitlist {
             self.head.waiting += 1;
-            let reply = self.make(
-                input,
-                Outcome::Waitlisted,
-                ClaimState::Waitlisted,
-                None,
-                None,
-            );
+            let reply = self.make(input, Outcome::Waitlisted, ClaimState::Waitlisted, None, None);
             self.line.push(self.work.len() - 1);
             return reply;
         }
@@ -62,11 +49,7 @@ impl<'a> Batch<'a> {
             .filter(|at| self.claim_at(*at).state == ClaimState::Waitlisted)
             .max_by_key(|at| newest(self, at));
         if waiting.is_none() {
-            if let Some(at) = self
-                .of_person(&input.person)
-                .filter(open)
-                .max_by_key(|at| newest(self, at))
-            {
+            if let Some(at) = self.of_person(&input.person).filter(open).max_by_key(|at| newest(self, at)) {
                 return Ok(Reply::Has(at));
             }
             if self.returned_here(input) {
@@ -113,11 +96,7 @@ impl<'a> Batch<'a> {
         let (key, body) = input.idem.as_ref()?;
         let at = *self.by_key.get(&(input.user_id, key.as_str()))?;
         let same = self.claim_at(at).idem_body.as_ref() == Some(body);
-        Some(if same {
-            Reply::Idempotent(at)
-        } else {
-            Reply::Done(Answer::IdemMismatch)
-        })
+        Some(if same { Reply::Idempotent(at) } else { Reply::Done(Answer::IdemMismatch) })
     }
 
     /// The reply to somebody who has as much as he may, or had it until this very batch.
@@ -126,21 +105,15 @@ impl<'a> Batch<'a> {
             return None;
         }
         let per_person = self.head.rules.per_person;
-        let open = self
-            .of_person(&input.person)
-            .filter(|at| self.claim_at(*at).state.open())
-            .count();
+        let open = self.of_person(&input.person).filter(|at| self.claim_at(*at).state.open()).count();
         let full = open as u64 >= u64::from(per_person);
         if full && per_person > 1 && input.idem.is_some() {
             return Some(Reply::Done(Answer::Limit));
         }
         if open > 0 && (full || input.idem.is_none()) {
-            return self
-                .click_of_the_waiting(input)
-                .or_else(|| self.newest_open(input).map(Reply::Has));
+            return self.click_of_the_waiting(input).or_else(|| self.newest_open(input).map(Reply::Has));
         }
-        self.returned_here(input)
-            .then_some(Reply::Done(Answer::NextBatch))
+        self.returned_here(input).then_some(Reply::Done(Answer::NextBatch))
     }
 
     /// Where units return to the pool nobody is granted by himself: the click of somebody who waits takes them.
@@ -152,10 +125,7 @@ impl<'a> Batch<'a> {
             let claim = self.claim_at(*at);
             claim.state == ClaimState::Waitlisted && self.head.is_free(&claim.want)
         };
-        let at = self
-            .of_person(&input.person)
-            .filter(grantable)
-            .min_by_key(|at| self.claim_at(*at).seq)?;
+        let at = self.of_person(&input.person).filter(grantable).min_by_key(|at| self.claim_at(*at).seq)?;
         self.grant(at);
         Some(Reply::Has(at))
     }
@@ -167,8 +137,7 @@ impl<'a> Batch<'a> {
     }
 
     fn returned_here(&self, input: &ClaimInput) -> bool {
-        self.of_person(&input.person)
-            .any(|at| self.work[at].returned)
+        self.of_person(&input.person).any(|at| self.work[at].returned)
     }
 
     fn shut(&self) -> Option<Answer> {
@@ -189,37 +158,19 @@ impl<'a> Batch<'a> {
         let here = if self.refused_now.is_empty() {
             None
         } else {
-            self.refused_now
-                .get(&(input.person, input.want.clone()))
-                .copied()
+            self.refused_now.get(&(input.person, input.want.clone())).copied()
         };
-        if let Some((seq, index)) =
-            here.or_else(|| self.refused_before.get(&input.person, &input.want))
-        {
-            return Answer::Refused {
-                seq: Some(seq),
-                index: Some(index),
-                repeat: true,
-            };
+        if let Some((seq, index)) = here.or_else(|| self.refused_before.get(&input.person, &input.want)) {
+            return Answer::Refused { seq: Some(seq), index: Some(index), repeat: true };
         }
         if self.head.refusals >= self.head.rules.refusals_logged_max {
-            return Answer::Refused {
-                seq: None,
-                index: None,
-                repeat: false,
-            };
+            return Answer::Refused { seq: None, index: None, repeat: false };
         }
         self.head.refusals += 1;
         let (seq, index) = self.log_claim(input, Outcome::Refused);
-        self.refused_now
-            .insert((input.person, input.want.clone()), (seq, index));
-        self.refused
-            .push((input.person, input.want.clone(), seq, index));
-        Answer::Refused {
-            seq: Some(seq),
-            index: Some(index),
-            repeat: false,
-        }
+        self.refused_now.insert((input.person, input.want.clone()), (seq, index));
+        self.refused.push((input.person, input.want.clone(), seq, index));
+        Answer::Refused { seq: Some(seq), index: Some(index), repeat: false }
     }
 
     fn log_claim(&mut self, input: &ClaimInput, outcome: Outcome) -> (u64, u64) {
@@ -268,13 +219,7 @@ impl<'a> Batch<'a> {
             self.by_key.insert((input.user_id, key), at);
         }
         let previous = self.by_person.insert(input.person, at);
-        self.work.push(Work {
-            claim: Cow::Owned(claim),
-            was: None,
-            granted: false,
-            returned: false,
-            previous,
-        });
+        self.work.push(Work { claim: Cow::Owned(claim), was: None, granted: false, returned: false, previous });
         Reply::Placed(at, log_index)
     }
 

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use orderlog::{
-    ConfirmMode, Eligibility, Event, Leaf, Person, Policy, PoolRule, ReturnReason, ReturnTo, Rules,
-    Verified, Want, WantRule,
+    ConfirmMode, Eligibility, Event, Leaf, Person, Policy, PoolRule, ReturnReason, ReturnTo, Rules, Verified, Want,
+    WantRule,
 };
 use uuid::Uuid;
 
 use crate::{
-    Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Hand, Head, Input, Move, MoveBy,
-    NeedLine, Refusals, decide,
+    Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Hand, Head, Input, Move, MoveBy, NeedLine, Refusals, decide,
 };
 
 mod hand;
@@ -48,12 +47,7 @@ fn rules() -> Rules {
         units_max: 1,
         paying_max_s: 1_800,
         refusals_logged_max: 1_000,
-        eligibility: Eligibility {
-            account_before_ms: None,
-            verified: Verified::None,
-            age_min: None,
-            age_max: None,
-        },
+        eligibility: Eligibility { account_before_ms: None, verified: Verified::None, age_min: None, age_max: None },
         pools: vec![
             pool("10k", "course", 1),
             pool("5k", "course", 1),
@@ -61,16 +55,8 @@ fn rules() -> Rules {
             pool("s1-2", "souvenir", 2),
         ],
         want: vec![
-            WantRule {
-                group: "course".to_owned(),
-                min: 1,
-                max: 2,
-            },
-            WantRule {
-                group: "souvenir".to_owned(),
-                min: 0,
-                max: 1,
-            },
+            WantRule { group: "course".to_owned(), min: 1, max: 2 },
+            WantRule { group: "souvenir".to_owned(), min: 0, max: 1 },
         ],
     }
 }
@@ -87,21 +73,11 @@ fn no_line() -> Rules {
 }
 
 fn capacity(rules: &mut Rules, code: &str, capacity: u32) {
-    rules
-        .pools
-        .iter_mut()
-        .find(|pool| pool.code.as_str() == code)
-        .expect("a pool")
-        .capacity = capacity;
+    rules.pools.iter_mut().find(|pool| pool.code.as_str() == code).expect("a pool").capacity = capacity;
 }
 
 fn held_back(rules: &mut Rules, code: &str, units: u32) {
-    rules
-        .pools
-        .iter_mut()
-        .find(|pool| pool.code.as_str() == code)
-        .expect("a pool")
-        .held_back = units;
+    rules.pools.iter_mut().find(|pool| pool.code.as_str() == code).expect("a pool").held_back = units;
 }
 
 fn person(n: u8) -> Person {
@@ -134,16 +110,7 @@ impl Offer {
         let (head, leaves) = Head::create(Arc::new(rules), 0);
         let mut refusals = Refusals::new();
         refusals.apply(&leaves[0]).expect("folds");
-        Self {
-            head,
-            claims: BTreeMap::new(),
-            refusals,
-            leaves,
-            now_ms: 2_000,
-            page: 1,
-            next_id: 1,
-            last: None,
-        }
+        Self { head, claims: BTreeMap::new(), refusals, leaves, now_ms: 2_000, page: 1, next_id: 1, last: None }
     }
 
     fn input(&mut self, n: u8, text: &str, key: Option<&str>) -> ClaimInput {
@@ -166,12 +133,8 @@ impl Offer {
     fn batch(&mut self, inputs: &[Input]) -> Vec<Answer> {
         let mut facts = self.facts(inputs);
         let waiting: Vec<Claim> = {
-            let mut line: Vec<_> = self
-                .claims
-                .values()
-                .filter(|claim| claim.state == ClaimState::Waitlisted)
-                .cloned()
-                .collect();
+            let mut line: Vec<_> =
+                self.claims.values().filter(|claim| claim.state == ClaimState::Waitlisted).cloned().collect();
             line.sort_by_key(|claim| claim.seq);
             line
         };
@@ -181,11 +144,7 @@ impl Offer {
                 Err(NeedLine { after_seq }) => {
                     assert_eq!(after_seq, facts.line.last().map_or(0, |last| last.seq));
                     assert!(!facts.line_complete, "the whole line was there");
-                    let more = waiting
-                        .iter()
-                        .filter(|claim| claim.seq > after_seq)
-                        .take(self.page)
-                        .cloned();
+                    let more = waiting.iter().filter(|claim| claim.seq > after_seq).take(self.page).cloned();
                     facts.line.extend(more);
                     facts.line_complete = facts.line.len() == waiting.len();
                 }
@@ -202,18 +161,12 @@ impl Offer {
     fn facts(&self, inputs: &[Input]) -> Facts {
         let named = |claim: &&Claim| {
             inputs.iter().any(|input| match input {
-                Input::Claim(input) | Input::Assign { claim: input } => {
-                    input.person == claim.person
-                }
+                Input::Claim(input) | Input::Assign { claim: input } => input.person == claim.person,
                 Input::Move { claim: id, .. } => *id == claim.id,
                 Input::Hand(_) => false,
             })
         };
-        Facts {
-            claims: self.claims.values().filter(named).cloned().collect(),
-            line: vec![],
-            line_complete: false,
-        }
+        Facts { claims: self.claims.values().filter(named).cloned().collect(), line: vec![], line_complete: false }
     }
 
     fn apply(&mut self, decision: &Decision) {
@@ -225,9 +178,7 @@ impl Offer {
             self.leaves.push(leaf.clone());
         }
         for decided in &decision.changed {
-            let before = self
-                .claims
-                .insert(decided.claim.id, (*decided.claim).clone());
+            let before = self.claims.insert(decided.claim.id, (*decided.claim).clone());
             assert_eq!(before.map(|claim| claim.state), decided.was);
         }
         self.head = decision.head.clone();
@@ -239,41 +190,23 @@ impl Offer {
         assert_eq!(self.head.refusals, self.refusals.len() as u64);
         for pool in &self.head.pools {
             let holding = self.claims.values().filter(|claim| claim.state.holding());
-            assert_eq!(
-                holding.map(|claim| claim.want.of(&pool.code)).sum::<u32>(),
-                pool.taken,
-                "{}",
-                pool.code
-            );
-            assert!(
-                pool.taken + pool.held_back <= pool.capacity,
-                "{} oversold",
-                pool.code
-            );
+            assert_eq!(holding.map(|claim| claim.want.of(&pool.code)).sum::<u32>(), pool.taken, "{}", pool.code);
+            assert!(pool.taken + pool.held_back <= pool.capacity, "{} oversold", pool.code);
         }
         let mut ordinals = HashSet::new();
         for claim in self.claims.values().filter(|claim| claim.state.open()) {
             assert!((1..=self.head.rules.per_person.max(claim.ordinal)).contains(&claim.ordinal));
-            assert!(
-                ordinals.insert((claim.person, claim.ordinal)),
-                "an ordinal is used twice"
-            );
+            assert!(ordinals.insert((claim.person, claim.ordinal)), "an ordinal is used twice");
         }
         let seqs = self.leaves.iter().filter_map(|leaf| match leaf.event {
             Event::Claim { seq, .. } => Some(seq),
             _ => None,
         });
-        assert!(
-            seqs.eq(1..self.head.next_seq),
-            "sequence numbers have a gap"
-        );
+        assert!(seqs.eq(1..self.head.next_seq), "sequence numbers have a gap");
     }
 
     fn count(&self, state: ClaimState) -> u64 {
-        self.claims
-            .values()
-            .filter(|claim| claim.state == state)
-            .count() as u64
+        self.claims.values().filter(|claim| claim.state == state).count() as u64
     }
 
     fn one(&mut self, input: Input) -> Answer {
@@ -307,10 +240,7 @@ impl Offer {
 
     /// The newest claim of a person.
     fn of(&self, n: u8) -> &Claim {
-        let claims = self
-            .claims
-            .values()
-            .filter(|claim| claim.person == person(n));
+        let claims = self.claims.values().filter(|claim| claim.person == person(n));
         claims.max_by_key(|claim| claim.seq).expect("a claim")
     }
 
@@ -319,11 +249,7 @@ impl Offer {
     }
 
     fn moving(&self, n: u8, by: MoveBy, mv: Move) -> Input {
-        Input::Move {
-            claim: self.of(n).id,
-            by,
-            mv,
-        }
+        Input::Move { claim: self.of(n).id, by, mv }
     }
 
     fn system(&mut self, n: u8, mv: Move) -> Answer {
@@ -337,25 +263,17 @@ impl Offer {
     }
 
     fn leaving(&self, n: u8) -> Input {
-        self.moving(
-            n,
-            MoveBy::Owner(user(n)),
-            Move::Return(ReturnReason::Released),
-        )
+        self.moving(n, MoveBy::Owner(user(n)), Move::Return(ReturnReason::Released))
     }
 
     /// The events since the log had `size` leaves, as the log writes them, person and time left out.
     fn events_from(&self, size: u64) -> Vec<String> {
         let told = |leaf: &Leaf| match &leaf.event {
-            Event::Claim {
-                seq, want, outcome, ..
-            } => format!("claim {seq} {want} {outcome}"),
+            Event::Claim { seq, want, outcome, .. } => format!("claim {seq} {want} {outcome}"),
             Event::Rules { .. } => "rules".to_owned(),
             Event::Amend { seq, want } => format!("amend {seq} {want}"),
             Event::Return { seq, reason } => format!("return {seq} {reason}"),
-            event => event.seq().map_or(event.name().to_owned(), |seq| {
-                format!("{} {seq}", event.name())
-            }),
+            event => event.seq().map_or(event.name().to_owned(), |seq| format!("{} {seq}", event.name())),
         };
         self.leaves.iter().skip(size as usize).map(told).collect()
     }
@@ -380,11 +298,7 @@ fn moved(answer: &Answer) -> Option<u64> {
 
 fn number(answer: &Answer) -> (u64, bool) {
     match answer {
-        Answer::Refused {
-            seq: Some(seq),
-            repeat,
-            ..
-        } => (*seq, *repeat),
+        Answer::Refused { seq: Some(seq), repeat, .. } => (*seq, *repeat),
         other => panic!("no numbered refusal: {other:?}"),
     }
 }

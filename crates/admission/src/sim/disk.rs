@@ -31,10 +31,7 @@ impl Disk {
     pub(super) fn new(rules: Rules, now_ms: i64) -> Self {
         let (head, leaves) = Head::create(Arc::new(rules), now_ms);
         let mut disk = Self {
-            frontier: Frontier {
-                size: 0,
-                nodes: Vec::new(),
-            },
+            frontier: Frontier { size: 0, nodes: Vec::new() },
             leaves: Vec::new(),
             claims: BTreeMap::new(),
             rules: HashMap::from([(head.rules_sha, head.rules.clone())]),
@@ -48,9 +45,7 @@ impl Disk {
 
     /// Leaves that no crash can take back.
     pub(super) fn durable_size(&self) -> u64 {
-        self.unsynced
-            .first()
-            .map_or(self.leaves.len(), |undo| undo.leaves) as u64
+        self.unsynced.first().map_or(self.leaves.len(), |undo| undo.leaves) as u64
     }
 
     pub(super) fn unsynced(&self) -> usize {
@@ -60,11 +55,7 @@ impl Disk {
     /// Makes a transaction visible. A real schema would refuse one that gives a row an ordinal or a key another
     /// row still has when the statement runs; nothing else of a schema is checked here.
     pub(super) fn commit(&mut self, decision: &Decision) -> Result<(), String> {
-        for decided in decision
-            .changed
-            .iter()
-            .filter(|decided| decided.was.is_none())
-        {
+        for decided in decision.changed.iter().filter(|decided| decided.was.is_none()) {
             self.check_unique(&decided.claim)?;
         }
         let mut undo = Undo {
@@ -75,8 +66,7 @@ impl Disk {
         };
         for decided in &decision.changed {
             let claim = (*decided.claim).clone();
-            undo.claims
-                .push((claim.id, self.claims.insert(claim.id, claim)));
+            undo.claims.push((claim.id, self.claims.insert(claim.id, claim)));
         }
         self.unsynced.push(undo);
         self.rules.extend(decision.rules.iter().cloned());
@@ -122,17 +112,10 @@ impl Disk {
     fn check_unique(&self, new: &Claim) -> Result<(), String> {
         for old in self.claims.values() {
             if old.state.open() && old.person == new.person && old.ordinal == new.ordinal {
-                return Err(format!(
-                    "the row of seq {} has an ordinal that seq {} still has",
-                    new.seq, old.seq
-                ));
+                return Err(format!("the row of seq {} has an ordinal that seq {} still has", new.seq, old.seq));
             }
-            if new.idem_key.is_some() && old.user_id == new.user_id && old.idem_key == new.idem_key
-            {
-                return Err(format!(
-                    "the rows of seq {} and {} have one key",
-                    new.seq, old.seq
-                ));
+            if new.idem_key.is_some() && old.user_id == new.user_id && old.idem_key == new.idem_key {
+                return Err(format!("the rows of seq {} and {} have one key", new.seq, old.seq));
             }
         }
         Ok(())

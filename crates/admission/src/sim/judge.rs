@@ -44,22 +44,15 @@ impl Judge {
     pub(super) fn committed(&mut self, disk: &Disk) -> Result<(), String> {
         if self.judged == 0 {
             for rules in disk.rules.values() {
-                self.checker
-                    .add_rules(&rules.canonical())
-                    .map_err(|error| error.to_string())?;
+                self.checker.add_rules(&rules.canonical()).map_err(|error| error.to_string())?;
             }
         }
         for leaf in &disk.leaves[self.judged..] {
             if let Event::Rules { sha } = &leaf.event
                 && !self.checker.knows_rules(sha)
             {
-                let rules = disk
-                    .rules
-                    .get(sha)
-                    .ok_or("rules that were never published")?;
-                self.checker
-                    .add_rules(&rules.canonical())
-                    .map_err(|error| error.to_string())?;
+                let rules = disk.rules.get(sha).ok_or("rules that were never published")?;
+                self.checker.add_rules(&rules.canonical()).map_err(|error| error.to_string())?;
             }
             self.checker.push_bytes(leaf.to_string().as_bytes());
             self.replay.push(leaf, &disk.rules)?;
@@ -75,11 +68,7 @@ impl Judge {
     /// The disk came back after a power cut.
     pub(super) fn cut(&mut self, disk: &Disk) -> Result<(), String> {
         if (disk.leaves.len() as u64) < self.told.size {
-            return Err(format!(
-                "{} leaves were told of, {} survived",
-                self.told.size,
-                disk.leaves.len()
-            ));
+            return Err(format!("{} leaves were told of, {} survived", self.told.size, disk.leaves.len()));
         }
         self.checker = Checker::new();
         self.replay = Replay::default();
@@ -88,18 +77,9 @@ impl Judge {
     }
 
     /// An answer goes out; `size` is the log's at its decision.
-    pub(super) fn answered(
-        &mut self,
-        disk: &Disk,
-        size: u64,
-        input: &Input,
-        answer: &Answer,
-    ) -> Result<(), String> {
+    pub(super) fn answered(&mut self, disk: &Disk, size: u64, input: &Input, answer: &Answer) -> Result<(), String> {
         if disk.durable_size() < size {
-            return Err(format!(
-                "{answer:?} of leaf {size} when {} are durable",
-                disk.durable_size()
-            ));
+            return Err(format!("{answer:?} of leaf {size} when {} are durable", disk.durable_size()));
         }
         self.told.size = self.told.size.max(size);
         let asked = match input {
@@ -112,27 +92,15 @@ impl Judge {
             }
             // An assignment is decided among the moves, and one behind it may have ended what there was.
             (Answer::Has { claim }, Some(asked))
-                if claim.person != asked.person
-                    || matches!(input, Input::Claim(_)) && !claim.state.open() =>
+                if claim.person != asked.person || matches!(input, Input::Claim(_)) && !claim.state.open() =>
             {
                 return Err(format!("{asked:?} was told it has {claim:?}"));
             }
-            (
-                Answer::Refused {
-                    seq: Some(seq),
-                    index: Some(index),
-                    ..
-                },
-                Some(asked),
-            ) => {
+            (Answer::Refused { seq: Some(seq), index: Some(index), .. }, Some(asked)) => {
                 self.told.refused(disk, asked, *seq, *index)?;
             }
             (Answer::Refused { seq: None, .. }, _) => {
-                let rules = disk
-                    .rules
-                    .values()
-                    .map(|rules| rules.refusals_logged_max)
-                    .min();
+                let rules = disk.rules.values().map(|rules| rules.refusals_logged_max).min();
                 if rules.is_none_or(|most| disk.head.refusals < most) {
                     return Err("a refusal without a number while numbers were left".to_owned());
                 }
@@ -152,22 +120,12 @@ impl Judge {
     /// At rest: nobody who waits could have what is free, and the frontier is that of all leaves.
     pub(super) fn at_rest(&self, disk: &Disk) -> Result<(), String> {
         let head = &disk.head;
-        let line =
-            head.rules.return_to == ReturnTo::Line && (!head.closed || head.rules.line_after_close);
-        let waiting = disk
-            .claims
-            .values()
-            .filter(|claim| claim.state == ClaimState::Waitlisted);
-        if let Some(claim) = waiting
-            .filter(|claim| line && head.is_free(&claim.want))
-            .min_by_key(|claim| claim.seq)
-        {
+        let line = head.rules.return_to == ReturnTo::Line && (!head.closed || head.rules.line_after_close);
+        let waiting = disk.claims.values().filter(|claim| claim.state == ClaimState::Waitlisted);
+        if let Some(claim) = waiting.filter(|claim| line && head.is_free(&claim.want)).min_by_key(|claim| claim.seq) {
             return Err(format!("{claim:?} still waits for what is free"));
         }
-        let mut append = Append::new(Frontier {
-            size: 0,
-            nodes: Vec::new(),
-        });
+        let mut append = Append::new(Frontier { size: 0, nodes: Vec::new() });
         for leaf in &disk.leaves {
             append.push(leaf_hash(leaf.to_string().as_bytes()));
         }
@@ -179,11 +137,7 @@ impl Judge {
 
     fn check_rows(&self, disk: &Disk) -> Result<(), String> {
         let head = &disk.head;
-        let waiting = disk
-            .claims
-            .values()
-            .filter(|claim| claim.state == ClaimState::Waitlisted)
-            .count();
+        let waiting = disk.claims.values().filter(|claim| claim.state == ClaimState::Waitlisted).count();
         if waiting as u64 != head.waiting {
             return Err(format!("{waiting} wait, the head says {}", head.waiting));
         }
@@ -196,18 +150,11 @@ impl Judge {
         }
         let mut bibs = HashSet::new();
         for claim in disk.claims.values() {
-            if (claim.state == ClaimState::Confirmed) != claim.confirm_no.is_some()
-                && claim.state.open()
-            {
-                return Err(format!(
-                    "a bib without confirmation, or the reverse: {claim:?}"
-                ));
+            if (claim.state == ClaimState::Confirmed) != claim.confirm_no.is_some() && claim.state.open() {
+                return Err(format!("a bib without confirmation, or the reverse: {claim:?}"));
             }
             let course = course(&claim.want);
-            if claim
-                .confirm_no
-                .is_some_and(|no| !bibs.insert((course, no)))
-            {
+            if claim.confirm_no.is_some_and(|no| !bibs.insert((course, no))) {
                 return Err(format!("a bib was given twice: {claim:?}"));
             }
         }
@@ -218,31 +165,15 @@ impl Judge {
         if let Some(violation) = self.checker.violations().first() {
             return Err(format!("the checker found: {violation}"));
         }
-        let of_checker = self
-            .checker
-            .pools()
-            .into_iter()
-            .map(|p| (p.code, p.capacity, p.held_back, p.taken));
-        let of_head = disk.head.pools.iter().map(|p| {
-            (
-                p.code,
-                u64::from(p.capacity),
-                u64::from(p.held_back),
-                u64::from(p.taken),
-            )
-        });
+        let of_checker = self.checker.pools().into_iter().map(|p| (p.code, p.capacity, p.held_back, p.taken));
+        let of_head =
+            disk.head.pools.iter().map(|p| (p.code, u64::from(p.capacity), u64::from(p.held_back), u64::from(p.taken)));
         if !of_checker.eq(of_head) {
-            return Err(format!(
-                "the checker has other pools than {:?}",
-                disk.head.pools
-            ));
+            return Err(format!("the checker has other pools than {:?}", disk.head.pools));
         }
         let open = self.checker.open();
         if open.waitlisted != disk.head.waiting || self.checker.claims() + 1 != disk.head.next_seq {
-            return Err(format!(
-                "the checker counts {open:?} and {} numbers",
-                self.checker.claims()
-            ));
+            return Err(format!("the checker counts {open:?} and {} numbers", self.checker.claims()));
         }
         Ok(())
     }
@@ -254,10 +185,7 @@ impl Told {
             return Err(format!("{asked:?} was told of somebody else's {claim:?}"));
         }
         if let Some((key, _)) = &asked.idem {
-            let id = *self
-                .keys
-                .entry((asked.user_id, key.clone()))
-                .or_insert(claim.id);
+            let id = *self.keys.entry((asked.user_id, key.clone())).or_insert(claim.id);
             if id != claim.id {
                 return Err(format!("key {key} was told claim {id} and {}", claim.id));
             }
@@ -272,10 +200,7 @@ impl Told {
             return Err(format!("{before:?} was told, now {claim:?}"));
         }
         if let Some(no) = claim.confirm_no {
-            let owner = *self
-                .bibs
-                .entry((course(&claim.want), no))
-                .or_insert(claim.id);
+            let owner = *self.bibs.entry((course(&claim.want), no)).or_insert(claim.id);
             if owner != claim.id {
                 return Err(format!("bib {no} was told to claim {owner}, now {claim:?}"));
             }
@@ -283,23 +208,10 @@ impl Told {
         Ok(())
     }
 
-    fn refused(
-        &mut self,
-        disk: &Disk,
-        asked: &ClaimInput,
-        seq: u64,
-        index: u64,
-    ) -> Result<(), String> {
-        let before = *self
-            .refusals
-            .entry((asked.person, asked.want.clone()))
-            .or_insert((seq, index));
+    fn refused(&mut self, disk: &Disk, asked: &ClaimInput, seq: u64, index: u64) -> Result<(), String> {
+        let before = *self.refusals.entry((asked.person, asked.want.clone())).or_insert((seq, index));
         if before != (seq, index) {
-            return Err(format!(
-                "{} was refused as {before:?}, now as {:?}",
-                asked.person,
-                (seq, index)
-            ));
+            return Err(format!("{} was refused as {before:?}, now as {:?}", asked.person, (seq, index)));
         }
         check_refusal(disk, &asked.person, &asked.want, (seq, index))
     }
@@ -307,36 +219,20 @@ impl Told {
     /// What was told is still so.
     fn check(&self, disk: &Disk) -> Result<(), String> {
         for (id, told) in &self.claims {
-            let claim = disk
-                .claims
-                .get(id)
-                .ok_or_else(|| format!("claim {told:?} was told and is gone"))?;
+            let claim = disk.claims.get(id).ok_or_else(|| format!("claim {told:?} was told and is gone"))?;
             if (claim.seq, claim.person, claim.log_index) != *told {
                 return Err(format!("claim {told:?} was told, there is {claim:?}"));
             }
         }
-        self.refusals
-            .iter()
-            .try_for_each(|((person, want), told)| check_refusal(disk, person, want, *told))
+        self.refusals.iter().try_for_each(|((person, want), told)| check_refusal(disk, person, want, *told))
     }
 }
 
-fn check_refusal(
-    disk: &Disk,
-    person: &Person,
-    want: &Want,
-    (seq, index): (u64, u64),
-) -> Result<(), String> {
+fn check_refusal(disk: &Disk, person: &Person, want: &Want, (seq, index): (u64, u64)) -> Result<(), String> {
     let leaf = disk.leaves.get(index as usize).map(|leaf| &leaf.event);
     let stands = matches!(leaf, Some(Event::Claim { seq: s, person: p, want: w, outcome: Outcome::Refused, .. })
         if (s, p, w) == (&seq, person, want));
-    if stands {
-        Ok(())
-    } else {
-        Err(format!(
-            "refusal {seq} of {person} at {index} was told, there is {leaf:?}"
-        ))
-    }
+    if stands { Ok(()) } else { Err(format!("refusal {seq} of {person} at {index} was told, there is {leaf:?}")) }
 }
 
 /// The pool that numbers a claim: every want of these histories names its course first.

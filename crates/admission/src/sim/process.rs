@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use super::Plant;
 use super::world::World;
-use crate::{
-    Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, NeedLine, Refusals, decide,
-};
+use crate::{Answer, Claim, ClaimInput, ClaimState, Decision, Facts, Head, Input, NeedLine, Refusals, decide};
 
 /// How old a head may be for an answer from memory.
 const HINT_MS: i64 = 250;
@@ -110,11 +108,7 @@ impl Process {
 
     /// Everything asked of it and not answered.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (u64, &Input)> {
-        let queued = self
-            .moves
-            .iter()
-            .chain(&self.claims)
-            .map(|request| (request.id, &request.input));
+        let queued = self.moves.iter().chain(&self.claims).map(|request| (request.id, &request.input));
         let taken = self.stage.batch().into_iter();
         queued.chain(taken.flat_map(|batch| batch.ids.iter().copied().zip(&batch.inputs)))
     }
@@ -128,14 +122,7 @@ impl Process {
             return None;
         }
         let (seq, index) = self.fold.repeat(head, &input.person, &input.want)?;
-        Some((
-            Answer::Refused {
-                seq: Some(seq),
-                index: Some(index),
-                repeat: true,
-            },
-            head,
-        ))
+        Some((Answer::Refused { seq: Some(seq), index: Some(index), repeat: true }, head))
     }
 
     fn take(&mut self, limit: usize) -> Batch {
@@ -154,27 +141,12 @@ impl World {
         let next = match stage {
             Stage::Idle => self.take_batch(at),
             Stage::Taken { batch, early } => self.lock_head(at, batch, early),
-            Stage::Locked {
-                batch,
-                early,
-                head,
-                now_ms,
-            } => {
+            Stage::Locked { batch, early, head, now_ms } => {
                 let facts = early.unwrap_or_else(|| facts(self, &batch.inputs));
                 self.fold_to_head(at)?;
-                Stage::Known {
-                    batch,
-                    facts,
-                    head,
-                    now_ms,
-                }
+                Stage::Known { batch, facts, head, now_ms }
             }
-            Stage::Known {
-                batch,
-                facts,
-                head,
-                now_ms,
-            } => {
+            Stage::Known { batch, facts, head, now_ms } => {
                 let decision = self.decide(at, &batch.inputs, facts, &head, now_ms)?;
                 Stage::Decided { batch, decision }
             }
@@ -241,12 +213,7 @@ impl World {
             Some(head) if self.plant == Plant::StaleHead => head.clone(),
             _ => self.disk.head.clone(),
         };
-        Stage::Locked {
-            batch,
-            early,
-            head,
-            now_ms: self.now_ms,
-        }
+        Stage::Locked { batch, early, head, now_ms: self.now_ms }
     }
 
     fn fold_to_head(&mut self, at: usize) -> Result<(), String> {
@@ -255,8 +222,7 @@ impl World {
         }
         let fold = &mut self.processes[at].fold;
         let mut new = self.disk.leaves.iter().skip(fold.size() as usize);
-        new.try_for_each(|leaf| fold.apply(leaf))
-            .map_err(|error| error.to_string())
+        new.try_for_each(|leaf| fold.apply(leaf)).map_err(|error| error.to_string())
     }
 
     fn decide(
@@ -267,12 +233,8 @@ impl World {
         head: &Head,
         now_ms: i64,
     ) -> Result<Decision, String> {
-        let mut line: Vec<&Claim> = self
-            .disk
-            .claims
-            .values()
-            .filter(|claim| claim.state == ClaimState::Waitlisted)
-            .collect();
+        let mut line: Vec<&Claim> =
+            self.disk.claims.values().filter(|claim| claim.state == ClaimState::Waitlisted).collect();
         line.sort_by_key(|claim| claim.seq);
         let fold = &self.processes[at].fold;
         loop {
@@ -283,10 +245,7 @@ impl World {
                 }
                 Err(NeedLine { after_seq }) => {
                     self.tally.count("parts of the line loaded");
-                    let more = line
-                        .iter()
-                        .filter(|claim| claim.seq > after_seq)
-                        .take(LINE_PAGE);
+                    let more = line.iter().filter(|claim| claim.seq > after_seq).take(LINE_PAGE);
                     facts.line.extend(more.map(|claim| (*claim).clone()));
                     facts.line_complete = facts.line.len() >= line.len();
                 }
@@ -312,8 +271,7 @@ impl World {
             self.tally.count("commits of unknown outcome, not done");
         } else {
             self.disk.commit(&decision)?;
-            self.tally
-                .count_many("leaves", decision.leaves.len() as u64);
+            self.tally.count_many("leaves", decision.leaves.len() as u64);
             self.judge.committed(&self.disk)?;
             if unknown {
                 self.tally.count("commits of unknown outcome, done");
@@ -332,34 +290,23 @@ impl World {
     }
 
     fn answer(&mut self, at: usize, batch: Batch, decision: Decision) -> Result<(), String> {
-        for ((id, input), answer) in batch
-            .ids
-            .into_iter()
-            .zip(batch.inputs)
-            .zip(&decision.answers)
-        {
+        for ((id, input), answer) in batch.ids.into_iter().zip(batch.inputs).zip(&decision.answers) {
             if *answer == Answer::NextBatch {
                 self.tally.count("put off to the next batch");
                 self.processes[at].claims.push_front(Request { id, input });
                 continue;
             }
-            self.judge
-                .answered(&self.disk, decision.head.size, &input, answer)?;
+            self.judge.answered(&self.disk, decision.head.size, &input, answer)?;
             self.answered_once(id, answer)?;
         }
-        self.tally
-            .count_many("granted from the line", granted(&decision));
+        self.tally.count_many("granted from the line", granted(&decision));
         self.processes[at].hint = Some((decision.head, self.now_ms));
         Ok(())
     }
 }
 
 fn granted(decision: &Decision) -> u64 {
-    decision
-        .changed
-        .iter()
-        .filter(|decided| decided.granted)
-        .count() as u64
+    decision.changed.iter().filter(|decided| decided.granted).count() as u64
 }
 
 /// All a batch needs to know of people and claims; the line comes when it is asked for.
@@ -371,8 +318,5 @@ fn facts(world: &World, inputs: &[Input]) -> Facts {
             Input::Hand(_) => false,
         })
     };
-    Facts {
-        claims: world.disk.claims.values().filter(named).cloned().collect(),
-        ..Facts::default()
-    }
+    Facts { claims: world.disk.claims.values().filter(named).cloned().collect(), ..Facts::default() }
 }

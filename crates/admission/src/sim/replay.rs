@@ -31,35 +31,17 @@ struct Told {
 }
 
 impl Replay {
-    pub(super) fn push(
-        &mut self,
-        leaf: &Leaf,
-        rules: &HashMap<Hash, Arc<Rules>>,
-    ) -> Result<(), String> {
+    pub(super) fn push(&mut self, leaf: &Leaf, rules: &HashMap<Hash, Arc<Rules>>) -> Result<(), String> {
         self.size = leaf.index + 1;
         self.decided_ms = leaf.decided_ms;
         if let Event::Rules { sha } = &leaf.event {
-            self.rules = Some(
-                rules
-                    .get(sha)
-                    .ok_or("rules that were never published")?
-                    .clone(),
-            );
+            self.rules = Some(rules.get(sha).ok_or("rules that were never published")?.clone());
         }
         let rules = self.rules.clone().ok_or("no rules")?;
         let end_ms = |hold_s: u32| leaf.decided_ms + i64::from(hold_s) * 1000;
         match &leaf.event {
-            Event::Claim {
-                outcome: Outcome::Refused,
-                ..
-            } => self.refusals += 1,
-            Event::Claim {
-                seq,
-                person,
-                want,
-                outcome,
-                ..
-            } => {
+            Event::Claim { outcome: Outcome::Refused, .. } => self.refusals += 1,
+            Event::Claim { seq, person, want, outcome, .. } => {
                 let (state, hold_s) = match outcome {
                     Outcome::Confirmed => (ClaimState::Confirmed, 0),
                     Outcome::Waitlisted => (ClaimState::Waitlisted, 0),
@@ -67,13 +49,7 @@ impl Replay {
                     _ => (ClaimState::Held, rules.hold_s),
                 };
                 let hold_until_ms = end_ms(hold_s);
-                let told = Told {
-                    person: *person,
-                    want: want.clone(),
-                    state,
-                    log_index: leaf.index,
-                    hold_until_ms,
-                };
+                let told = Told { person: *person, want: want.clone(), state, log_index: leaf.index, hold_until_ms };
                 self.claims.insert(*seq, told);
             }
             Event::Pause => self.paused = true,
@@ -82,10 +58,7 @@ impl Replay {
             Event::Rules { .. } | Event::Continues { .. } => {}
             event => {
                 let seq = event.seq().ok_or("a step of no claim")?;
-                let claim = self
-                    .claims
-                    .get_mut(&seq)
-                    .ok_or("a step of an unknown claim")?;
+                let claim = self.claims.get_mut(&seq).ok_or("a step of an unknown claim")?;
                 match event {
                     Event::Pay { .. } => claim.state = ClaimState::Paying,
                     Event::Hold { .. } => claim.state = ClaimState::Held,
@@ -106,27 +79,9 @@ impl Replay {
     }
 
     /// Whether the stored head and claims are those of the log.
-    pub(super) fn compare<'a>(
-        &self,
-        head: &Head,
-        claims: impl Iterator<Item = &'a Claim>,
-    ) -> Result<(), String> {
-        let told = (
-            self.paused,
-            self.closed,
-            self.size,
-            self.decided_ms,
-            self.refusals,
-        );
-        if told
-            != (
-                head.paused,
-                head.closed,
-                head.size,
-                head.decided_ms,
-                head.refusals,
-            )
-        {
+    pub(super) fn compare<'a>(&self, head: &Head, claims: impl Iterator<Item = &'a Claim>) -> Result<(), String> {
+        let told = (self.paused, self.closed, self.size, self.decided_ms, self.refusals);
+        if told != (head.paused, head.closed, head.size, head.decided_ms, head.refusals) {
             return Err(format!("the head is {head:?} where the log tells {told:?}"));
         }
         if self.rules.as_ref() != Some(&head.rules) {
@@ -135,10 +90,7 @@ impl Replay {
         let mut seen = 0;
         for claim in claims {
             seen += 1;
-            let told = self
-                .claims
-                .get(&claim.seq)
-                .ok_or_else(|| format!("no leaf made {claim:?}"))?;
+            let told = self.claims.get(&claim.seq).ok_or_else(|| format!("no leaf made {claim:?}"))?;
             let timed = matches!(claim.state, ClaimState::Held | ClaimState::Paying);
             let stored = Told {
                 person: claim.person,
@@ -152,10 +104,7 @@ impl Replay {
             }
         }
         if seen != self.claims.len() {
-            return Err(format!(
-                "{seen} claims are stored, the log made {}",
-                self.claims.len()
-            ));
+            return Err(format!("{seen} claims are stored, the log made {}", self.claims.len()));
         }
         Ok(())
     }

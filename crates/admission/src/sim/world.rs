@@ -72,10 +72,7 @@ impl World {
                 self.pass_time();
                 Ok(())
             }
-            372..=379 => self
-                .expiries()
-                .into_iter()
-                .try_for_each(|input| self.ask(at, input)),
+            372..=379 => self.expiries().into_iter().try_for_each(|input| self.ask(at, input)),
             380..=394 => self.peek(at),
             395 => {
                 self.crash(at);
@@ -92,9 +89,7 @@ impl World {
         self.settle()?;
         self.now_ms += 300_000;
         let expiries = self.expiries();
-        expiries
-            .into_iter()
-            .try_for_each(|input| self.ask(0, input))?;
+        expiries.into_iter().try_for_each(|input| self.ask(0, input))?;
         self.settle()?;
         if !self.open.is_empty() {
             return Err(format!("{} were never answered", self.open.len()));
@@ -113,11 +108,7 @@ impl World {
 
     pub(super) fn answered_once(&mut self, id: u64, answer: &Answer) -> Result<(), String> {
         self.tally.count(kind(answer));
-        if self.open.remove(&id) {
-            Ok(())
-        } else {
-            Err(format!("{answer:?} is a second answer"))
-        }
+        if self.open.remove(&id) { Ok(()) } else { Err(format!("{answer:?} is a second answer")) }
     }
 
     fn ask(&mut self, at: usize, input: Input) -> Result<(), String> {
@@ -129,9 +120,7 @@ impl World {
                 claim.person == asked.person && claim.state.open() && claim.log_index < head.size
             };
             if let Some(claim) = self.disk.claims.values().find(had) {
-                return Err(format!(
-                    "{answer:?} from memory to somebody who had {claim:?}"
-                ));
+                return Err(format!("{answer:?} from memory to somebody who had {claim:?}"));
             }
             self.tally.count("answers from memory");
             return self.judge.answered(&self.disk, head.size, &input, &answer);
@@ -166,8 +155,7 @@ impl World {
         }
         let kept = self.random.place(self.disk.unsynced() + 1);
         let lost = self.disk.power_cut(kept);
-        self.tally
-            .count_many("transactions lost in power cuts", lost as u64);
+        self.tally.count_many("transactions lost in power cuts", lost as u64);
         self.judge.cut(&self.disk)
     }
 

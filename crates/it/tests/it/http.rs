@@ -1,1 +1,5 @@
 //! The whole yard over HTTP, in process.
+
+mod coverage;
+mod identity;
+mod race;

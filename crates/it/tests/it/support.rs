@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod books;
+pub mod proxy;
 pub mod shop;
 pub mod site;
 pub mod wait;

@@ -3,6 +3,7 @@
 //! Each job only feeds the queue; the core decides, so a confirmation that came first wins.
 
 use admission::{Input, Move, MoveBy};
+use futures::future::BoxFuture;
 use kernel::OfferId;
 use orderlog::ReturnReason;
 use uuid::Uuid;
@@ -19,19 +20,31 @@ const LOOK_MS: i64 = 200;
 impl Admission {
     /// The jobs a context runs for its offers.
     pub fn jobs(&self) -> Vec<Job> {
-        let (expiry, closing) = (self.clone(), self.clone());
         vec![
-            Job::new("admission expiry", Schedule::Every(LOOK_MS), self.0.db.clone(), move || {
-                let admission = expiry.clone();
+            self.job("admission expiry", HOLDS_DUE, |admission| {
                 Box::pin(async move { Ok(expire_holds(&admission.0).await?) })
             }),
-            Job::new("admission closing", Schedule::Every(LOOK_MS), self.0.db.clone(), move || {
-                let admission = closing.clone();
+            self.job("admission closing", CLOSES_DUE, |admission| {
                 Box::pin(async move { Ok(close_due(&admission.0).await?) })
             }),
         ]
     }
+
+    fn job(&self, name: &'static str, due: &'static str, work: fn(Admission) -> BoxFuture<'static, anyhow::Result<()>>) -> Job {
+        let (worker, looker) = (self.clone(), self.clone());
+        Job::new(name, Schedule::Every(LOOK_MS), self.0.db.clone(), move || work(worker.clone())).only_if(move || {
+            let db = looker.0.db.clone();
+            Box::pin(async move {
+                let now_ms = db.clock().now_ms();
+                Ok(db.one::<(i64,)>(due, args![now_ms]).await?.is_some())
+            })
+        })
+    }
 }
+
+const HOLDS_DUE: &str = "SELECT CAST(1 AS bigint) FROM claim WHERE state = 'held' AND hold_until_ms <= $1 LIMIT 1";
+const CLOSES_DUE: &str = "SELECT CAST(1 AS bigint) FROM offer WHERE closed = 0 AND closes_ms <= $1
+    UNION ALL SELECT CAST(1 AS bigint) FROM offer WHERE closed = 1 AND line_after_close = 0 AND waiting > 0 LIMIT 1";
 
 /// Returns the holds whose end has passed.
 async fn expire_holds(shared: &std::sync::Arc<Shared>) -> Result<(), DbError> {

@@ -5,12 +5,14 @@
 //! read or caught up under the head's lock.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use admission::{Answer, Decision, Facts, Head, Input, Pool, Refusals, decide};
 use arc_swap::ArcSwapOption;
+use futures::FutureExt;
 use orderlog::{Append, Appended, LogKey, Rules, leaf_hash, origin, sign_checkpoint, tiles};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -210,7 +212,11 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
         }
         let started = Instant::now();
         let count = batch.len();
-        settle(&offer, &shared, batch).await;
+        // Invariant: a panic costs this batch its answers, never the queue behind it its worker.
+        if AssertUnwindSafe(settle(&offer, &shared, batch)).catch_unwind().await.is_err() {
+            metrics::counter!("madang_admission_panics_total").increment(1);
+            tracing::error!(offer.id = %offer.id, "deciding a batch panicked; nothing of it is published");
+        }
         offer.learn_cost(started.elapsed(), count);
         metrics::histogram!("madang_admission_batch_size").record(count as f64);
         metrics::histogram!("madang_admission_batch_seconds").record(started.elapsed().as_secs_f64());
@@ -332,6 +338,7 @@ async fn commit(
         }
     };
     if decision.leaves.is_empty() && decision.changed.is_empty() {
+        tx.rollback().await?;
         offer.see(decision.head);
         return Ok((decision.answers, None));
     }
@@ -354,7 +361,7 @@ async fn commit(
         shared.db.wake_consumers();
     }
     let sealed = seal(&shared.keys.log, &row.base, row.size, &decision, appended, lines);
-    offer.learn(&decision)?;
+    offer.learn(&decision);
     Ok((decision.answers, Some(Arc::new(sealed))))
 }
 
@@ -470,16 +477,16 @@ fn seal(key: &LogKey, base: &str, first_index: u64, decision: &Decision, appende
 
 impl Offer {
     /// Remembers a committed batch.
-    fn learn(&self, decision: &Decision) -> Result<(), DbError> {
+    fn learn(&self, decision: &Decision) {
         let mut fold = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.log_no == decision.head.log_no {
-            for leaf in &decision.leaves {
-                fold.refusals.apply(leaf).map_err(|error| broken(&error.to_string()))?;
-            }
+        let known = fold.log_no == decision.head.log_no
+            && decision.leaves.iter().all(|leaf| fold.refusals.apply(leaf).is_ok());
+        if !known {
+            // What was committed stands; the next batch folds the log anew.
+            *fold = Fold::default();
         }
         drop(fold);
         self.see(decision.head.clone());
-        Ok(())
     }
 
     pub fn see(&self, head: Head) {

@@ -153,6 +153,14 @@ impl OfferTx {
         Ok(())
     }
 
+    pub async fn rollback(self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
     /// Locks the offer and reads it.
     pub async fn lock(&mut self, offer: Uuid) -> Result<Option<OfferRow>, DbError> {
         match self {

@@ -40,7 +40,8 @@ fn a_souvenirs_code_is_read_back() {
 
 #[test]
 fn a_want_names_its_course_and_souvenir() {
-    let souvenirs = vec![Souvenir { id: Uuid::from_u128(1), name: "shirt".to_owned(), sizes: vec!["S".into(), "M".into()] }];
+    let souvenirs =
+        vec![Souvenir { id: Uuid::from_u128(1), name: "shirt".to_owned(), sizes: vec!["S".into(), "M".into()] }];
     let want: Want = "10k:1,s1-2:1".parse().expect("a want");
     assert_eq!(course_of(&want), "10k");
     assert_eq!(souvenir_of(&want, &souvenirs), Some(SouvenirChoice { id: Uuid::from_u128(1), size: "M".to_owned() }));

@@ -58,7 +58,8 @@ struct RegistrationRow {
 }
 platform::rows!(RegistrationRow);
 
-const COLUMNS: &str = "g.id, g.race_id, race.offer_id, race.owner_id, race.souvenirs, g.user_id, c.seq, c.state, c.want,
+const COLUMNS: &str =
+    "g.id, g.race_id, race.offer_id, race.owner_id, race.souvenirs, g.user_id, c.seq, c.state, c.want,
     c.log_index, c.hold_until_ms, c.confirm_no, c.received_ms, c.decided_ms, c.replaces,
     (SELECT n.id FROM claim n WHERE n.replaces = c.id ORDER BY n.seq LIMIT 1) AS replaced_by";
 const NO_PROFILE: &str = "NULL AS username, NULL AS name, NULL AS nickname";
@@ -131,7 +132,8 @@ pub async fn list_registrants(
         wanted.add("(',' || c.want) LIKE ?", format!("%,{course}:%"));
     }
     if let Some(text) = &filter.text {
-        wanted.search(db, PEOPLE, text, "c.user_id");
+        // Why not of `c`: registrations have an index by person, so that few matches are found without the whole list.
+        wanted.search(db, PEOPLE, text, "g.user_id");
     }
     let (conditions, args) = wanted.finish();
     let sql = format!(
@@ -145,7 +147,8 @@ pub async fn list_registrants(
 
 /// Open claims of an offer that its cancellation has still to return, paying ones excepted.
 pub async fn open_claims(db: &Db, offer: OfferId, limit: i64) -> Result<Vec<ClaimId>, DbError> {
-    let sql = "SELECT id FROM claim WHERE offer_id = $1 AND ended_ms IS NULL AND state <> 'paying' ORDER BY seq LIMIT $2";
+    let sql =
+        "SELECT id FROM claim WHERE offer_id = $1 AND ended_ms IS NULL AND state <> 'paying' ORDER BY seq LIMIT $2";
     let rows = db.all::<(Uuid,)>(sql, args![offer.0, limit]).await?;
     Ok(rows.into_iter().map(|row| ClaimId(row.0)).collect())
 }
@@ -162,14 +165,14 @@ pub async fn positions(q: &impl Query, registrations: &[Registration]) -> Result
         let numbers: Vec<String> = waiting.iter().map(|one| one.seq.to_string()).collect();
         let last = waiting.iter().map(|one| one.seq).max().unwrap_or(0);
         let sql = format!(
-            "SELECT id, place FROM (
-                 SELECT id, seq, row_number() OVER (ORDER BY seq) AS place FROM claim
+            "SELECT seq, place FROM (
+                 SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM claim
                  WHERE offer_id = $1 AND state = 'waitlisted' AND seq <= $2
              ) line WHERE seq IN ({})",
             numbers.join(", ")
         );
-        let rows = q.all::<(Uuid, i64)>(&sql, args![offer.0, last]).await?;
-        found.extend(rows.into_iter().map(|(id, place)| (ClaimId(id), place)));
+        let rows: HashMap<i64, i64> = q.all::<(i64, i64)>(&sql, args![offer.0, last]).await?.into_iter().collect();
+        found.extend(waiting.iter().filter_map(|one| Some((one.id, *rows.get(&one.seq)?))));
     }
     Ok(found)
 }
@@ -197,7 +200,11 @@ impl RegistrationRow {
             replaces: self.replaces.map(ClaimId),
             replaced_by: self.replaced_by.map(ClaimId),
             souvenirs: of_json(&self.souvenirs)?,
-            profile: self.username.zip(self.name).zip(self.nickname).map(|((username, name), nickname)| (username, name, nickname)),
+            profile: self
+                .username
+                .zip(self.name)
+                .zip(self.nickname)
+                .map(|((username, name), nickname)| (username, name, nickname)),
         })
     }
 }

@@ -28,7 +28,8 @@ platform::rows!(RehearsalRow);
 const SELECT: &str = "SELECT id, race_id, owner_id, people, created_ms, expires_ms FROM rehearsal";
 
 pub async fn insert(tx: &Tx, rehearsal: &Rehearsal) -> Result<(), DbError> {
-    let sql = "INSERT INTO rehearsal (id, race_id, owner_id, people, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql =
+        "INSERT INTO rehearsal (id, race_id, owner_id, people, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)";
     let args = args![
         rehearsal.id,
         rehearsal.race.0,

@@ -85,7 +85,10 @@ async fn who_waits_is_placed_when_somebody_leaves() {
         assert_eq!(back.body["position"], 2);
         let old = yard.get(&holder, &registration(&place)).await.must(200);
         assert_eq!(old.body["replaced_by"], back.body["id"]);
-        assert_eq!(yard.get(&holder, "/api/v1/registrations").await.must(200).body["items"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            yard.get(&holder, "/api/v1/registrations").await.must(200).body["items"].as_array().map(Vec::len),
+            Some(2)
+        );
     }
 }
 
@@ -221,7 +224,8 @@ async fn a_place_is_its_owners() {
 async fn rules_admit_who_meets_them() {
     for yard in Yard::all().await {
         let organiser = Person::organiser();
-        let eligibility = json!({ "account_before": yard.in_s(-60), "verified": "email", "age_min": 18, "age_max": 80 });
+        let eligibility =
+            json!({ "account_before": yard.in_s(-60), "verified": "email", "age_min": 18, "age_max": 80 });
         let id = yard.race(&organiser, json!({ "eligibility": eligibility, "capacity": 10 })).await;
         let person = Person::member();
         let refused = yard.claim(&person, &id).await.fails(409, "admission/not-eligible");

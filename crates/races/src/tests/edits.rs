@@ -99,7 +99,10 @@ async fn before_the_sale_everything_can_change() {
             assert_eq!(edited[field], change[field], "{field}");
         }
         assert_eq!((&edited["version"], &edited["terms_version"]), (&json!(2), &json!(2)));
-        assert_eq!((&edited["capacity"], &edited["remaining"], &edited["type"]), (&json!(150), &json!(140), &Value::Null));
+        assert_eq!(
+            (&edited["capacity"], &edited["remaining"], &edited["type"]),
+            (&json!(150), &json!(140), &Value::Null)
+        );
         assert_eq!(edited["refund_rules"][0]["percent"], 100);
         assert_eq!(edited["eligibility"]["age_min"], 18);
         assert_eq!(edited["courses"][1]["distance_m"], 21_097);
@@ -170,7 +173,10 @@ async fn a_started_sale_keeps_its_terms() {
         }
         let open = json!({ "title": "새 이름", "place": "잠실", "description": "d", "race_at": yard.in_s(999_999), "terms": "v1" });
         let edited = yard.patch(&organiser, &race(&id), open).await.must(200).body;
-        assert_eq!((&edited["title"], &edited["terms_version"], &edited["version"]), (&json!("새 이름"), &json!(1), &json!(2)));
+        assert_eq!(
+            (&edited["title"], &edited["terms_version"], &edited["version"]),
+            (&json!("새 이름"), &json!(1), &json!(2))
+        );
         assert_eq!(yard.leaves(&id).await, ["rules"]);
 
         // An assignment starts a sale as well, whatever the clock says.

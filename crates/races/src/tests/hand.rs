@@ -39,7 +39,8 @@ async fn a_hand_says_what_and_why() {
             { "code": "a", "type": "km5", "capacity": 3, "fee_won": 0 },
             { "code": "b", "type": "km10", "capacity": 3, "fee_won": 0 },
         ]);
-        let id = yard.race(&organiser, json!({ "courses": courses, "type": null, "capacity": null, "fee_won": null })).await;
+        let id =
+            yard.race(&organiser, json!({ "courses": courses, "type": null, "capacity": null, "fee_won": null })).await;
         for (wrong, field) in [
             (json!({ "capacity": 4 }), ""),
             (json!({ "capacity": 4, "reason": "" }), "reason"),
@@ -95,7 +96,8 @@ async fn an_assigned_place_skips_the_line() {
         let line = yard.claim(&waiting, &id).await.must(201).body;
         assert_eq!(line["state"], "waitlisted");
         let path = format!("{}/assignments", offer(&id));
-        let give = |username: &str| yard.post(&organiser, &path, json!({ "username": username, "reason": "초대 선수" }));
+        let give =
+            |username: &str| yard.post(&organiser, &path, json!({ "username": username, "reason": "초대 선수" }));
         give("nobody").await.fails(404, "races/no-such-user");
         let had = give(holder.username()).await.must(200);
         assert_eq!((&had.body["state"], &had.body["person_key"]), (&json!("held"), &Value::Null));
@@ -140,7 +142,9 @@ async fn the_command_line_has_the_same_hand() {
         let body = json!({ "username": guest.username(), "reason": "cli" });
         yard.command(Method::POST, &format!("{path}/assignments"), body).await.must(201);
         let missing = format!("/races/{}/offer", uuid::Uuid::now_v7());
-        yard.command(Method::PUT, &missing, json!({ "paused": true, "reason": "cli" })).await.fails(404, "http/not-found");
+        yard.command(Method::PUT, &missing, json!({ "paused": true, "reason": "cli" }))
+            .await
+            .fails(404, "http/not-found");
         yard.command(Method::PUT, &path, json!({ "paused": true })).await.fails(422, "http/invalid");
     }
 }

@@ -16,7 +16,9 @@ async fn races_are_found_by_what_they_are() {
         let organiser = Person::organiser();
         let make = |changes: Value| yard.race(&organiser, changes);
         let a = make(json!({ "title": "한강 마라톤", "place": "서울", "capacity": 1 })).await;
-        let b = make(json!({ "title": "Busan RUN", "place": "부산 해운대", "type": "half", "opens_at": yard.in_s(60) })).await;
+        let b =
+            make(json!({ "title": "Busan RUN", "place": "부산 해운대", "type": "half", "opens_at": yard.in_s(60) }))
+                .await;
         let c = make(json!({ "title": "제주 걷기", "place": "제주", "race_at": yard.in_s(5_000_000) })).await;
         let other = yard.race(&Person::organiser(), json!({ "title": "서울 야간", "type": "km5" })).await;
         yard.claim(&Person::member(), &a).await.must(201);
@@ -47,7 +49,16 @@ async fn races_are_found_by_what_they_are() {
         ] {
             assert_eq!(list(query).await.iter().collect::<Vec<_>>(), expected, "{query}");
         }
-        for wrong in ["state=gone", "type=km3", "limit=0", "limit=101", "cursor=x", "page=2", "from=today", &format!("q={}", "x".repeat(101))] {
+        for wrong in [
+            "state=gone",
+            "type=km3",
+            "limit=0",
+            "limit=101",
+            "cursor=x",
+            "page=2",
+            "from=today",
+            &format!("q={}", "x".repeat(101)),
+        ] {
             yard.look(&format!("/api/v1/races?{wrong}")).await.fails(422, "http/invalid");
         }
     }

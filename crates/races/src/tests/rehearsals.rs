@@ -42,7 +42,10 @@ async fn a_rehearsal_has_its_own_race_and_people() {
         assert_eq!(yard.get(&first, "/api/v1/registrations").await.must(200).body["items"][0]["race_id"], id);
         yard.get(&first, &registrations(&id)).await.fails(403, "auth/role");
         yard.post(&first, PATH, json!({ "people": 1, "capacity": 1 })).await.fails(403, "auth/role");
-        assert_eq!(yard.get(&organiser, &registrations(&id)).await.must(200).body["items"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            yard.get(&organiser, &registrations(&id)).await.must(200).body["items"].as_array().map(Vec::len),
+            Some(1)
+        );
         let strange = yard.put(&Person::organiser(), &offer(&id), json!({ "paused": true, "reason": "x" })).await;
         strange.fails(404, "http/not-found");
     }

@@ -4,20 +4,20 @@ use serde_json::{Value, json};
 
 use super::{Person, Yard};
 
+/// Creates a race per case, each of which must be refused for that field.
+async fn refused_for(yard: &Yard, cases: &[(Value, &str)]) {
+    for (changes, field) in cases {
+        let answer = yard.post(&Person::organiser(), "/api/v1/races", yard.wish(changes.clone())).await;
+        let answer = answer.fails(422, "http/invalid");
+        let named = answer.fields().iter().any(|named| named.starts_with(field));
+        assert!(named, "{field} in {changes}: {}", answer.text);
+    }
+    assert_eq!(yard.count("race").await, 0);
+}
+
 #[tokio::test]
 async fn a_wrong_field_is_named() {
     for yard in Yard::all().await {
-        let course = json!({ "code": "10k", "type": "km10", "capacity": 5, "fee_won": 1 });
-        let with = |changes: Value| {
-            let mut one = course.clone();
-            for (field, value) in changes.as_object().expect("an object") {
-                one[field] = value.clone();
-            }
-            one
-        };
-        let courses = |list: Value| json!({ "courses": list, "type": null, "capacity": null, "fee_won": null });
-        let many = |n: usize| json!((0..n).map(|at| with(json!({ "code": format!("c{at}") }))).collect::<Vec<_>>());
-        let souvenirs = |list: Value| json!({ "souvenirs": list });
         let cases = [
             (json!({ "title": null }), ""),
             (json!({ "title": "" }), "title"),
@@ -64,6 +64,29 @@ async fn a_wrong_field_is_named() {
             (json!({ "refund_rules": [{ "percent": 1 }] }), "refund_rules[0]"),
             (json!({ "id": 1 }), ""),
             (json!({ "owner_id": uuid::Uuid::nil() }), ""),
+        ];
+        refused_for(&yard, &cases).await;
+        let lottery = yard.wish(json!({ "reception": "lottery" }));
+        let lottery = yard.post(&Person::organiser(), "/api/v1/races", lottery).await;
+        lottery.fails(422, "races/lottery-unavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_course_or_souvenir_is_named() {
+    for yard in Yard::all().await {
+        let course = json!({ "code": "10k", "type": "km10", "capacity": 5, "fee_won": 1 });
+        let with = |changes: Value| {
+            let mut one = course.clone();
+            for (field, value) in changes.as_object().expect("an object") {
+                one[field] = value.clone();
+            }
+            one
+        };
+        let courses = |list: Value| json!({ "courses": list, "type": null, "capacity": null, "fee_won": null });
+        let many = |n: usize| json!((0..n).map(|at| with(json!({ "code": format!("c{at}") }))).collect::<Vec<_>>());
+        let souvenirs = |list: Value| json!({ "souvenirs": list });
+        let cases = [
             (json!({ "courses": [course] }), "courses"),
             (courses(json!([])), "courses"),
             (courses(many(21)), "courses"),
@@ -78,21 +101,18 @@ async fn a_wrong_field_is_named() {
             (courses(json!([with(json!({ "price": 6 }))])), "courses[0]"),
             (souvenirs(json!([{ "name": "", "sizes": [{ "size": "S", "stock": 1 }] }])), "souvenirs[0].name"),
             (souvenirs(json!([{ "name": "a", "sizes": [] }])), "souvenirs[0].sizes"),
-            (souvenirs(json!([{ "name": "a", "sizes": [{ "size": "S", "stock": -1 }] }])), "souvenirs[0].sizes[0].stock"),
             (
-                souvenirs(json!([{ "name": "a", "sizes": [{ "size": "S", "stock": 1 }, { "size": "S", "stock": 1 }] }])),
+                souvenirs(json!([{ "name": "a", "sizes": [{ "size": "S", "stock": -1 }] }])),
+                "souvenirs[0].sizes[0].stock",
+            ),
+            (
+                souvenirs(
+                    json!([{ "name": "a", "sizes": [{ "size": "S", "stock": 1 }, { "size": "S", "stock": 1 }] }]),
+                ),
                 "souvenirs[0].sizes[1].size",
             ),
         ];
-        for (changes, field) in cases {
-            let answer = yard.post(&Person::organiser(), "/api/v1/races", yard.wish(changes.clone())).await;
-            let answer = answer.fails(422, "http/invalid");
-            let named = answer.fields().iter().any(|named| named.starts_with(field));
-            assert!(named, "{field} in {changes}: {}", answer.text);
-        }
-        assert_eq!(yard.count("race").await, 0);
-        let lottery = yard.post(&Person::organiser(), "/api/v1/races", yard.wish(json!({ "reception": "lottery" }))).await;
-        lottery.fails(422, "races/lottery-unavailable");
+        refused_for(&yard, &cases).await;
     }
 }
 
@@ -114,7 +134,8 @@ async fn every_edge_of_a_rule_is_inside() {
         let souvenirs: Vec<Value> = (0..20).map(|at| json!({ "name": format!("n{at}"), "sizes": sizes })).collect();
         let courses: Vec<Value> =
             (0..20).map(|at| json!({ "code": format!("c{at}"), "type": "km5", "capacity": 1, "fee_won": 0 })).collect();
-        let many = json!({ "souvenirs": souvenirs, "courses": courses, "type": null, "capacity": null, "fee_won": null });
+        let many =
+            json!({ "souvenirs": souvenirs, "courses": courses, "type": null, "capacity": null, "fee_won": null });
         yard.race(&Person::organiser(), many).await;
     }
 }

@@ -10,7 +10,16 @@ const OK_MS: u64 = 5;
 fn say(told: &Told, person: usize, status: u16, body: serde_json::Value) {
     let body = body.to_string();
     let latency = Duration::from_millis(OK_MS);
-    told.note(person, &Answer { index: person, status, body: body.as_bytes(), latency, tries: 1 });
+    told.note(
+        person,
+        &Answer {
+            index: person,
+            status,
+            body: body.as_bytes(),
+            latency,
+            tries: 1,
+        },
+    );
 }
 
 fn placed(claim: u128, number: u64) -> serde_json::Value {
@@ -22,31 +31,24 @@ fn sold_out(number: Option<u64>) -> serde_json::Value {
 }
 
 fn crowd(people: usize) -> Told {
-    Told::new((0..people).map(|person| Duration::from_millis(person as u64)).collect())
+    Told::new(
+        (0..people)
+            .map(|person| Duration::from_millis(person as u64))
+            .collect(),
+    )
 }
 
 fn outcome(people: u32, capacity: u32, told: &Told) -> Outcome {
-    let sums = told.sums();
-    let mut outcome = Outcome {
-        race_id: Uuid::nil(),
+    let plan = Plan {
         people,
         capacity,
-        granted: sums.granted,
-        refused: sums.refused,
-        numbered: sums.numbered,
-        unanswered: sums.unanswered,
-        errors: sums.errors,
-        clicks: 0,
-        retries: 0,
-        p50_ms: 0.0,
-        p99_ms: 0.0,
-        max_ms: 0.0,
-        elapsed_ms: 0,
-        verified: true,
-        faults: sums.faults,
+        clicks: 1,
+        within: Duration::from_secs(1),
+        connections: 1,
+        patience: Duration::ZERO,
+        seed: 1,
     };
-    outcome.judge();
-    outcome
+    Outcome::new(Uuid::nil(), &plan, &told.sums(), &Traffic::default())
 }
 
 #[test]
@@ -59,7 +61,10 @@ fn a_fair_opening_is_well() {
     say(&told, 2, 409, sold_out(Some(3)));
     let outcome = outcome(3, 1, &told);
     assert!(outcome.is_well(), "{:?}", outcome.faults);
-    assert_eq!((outcome.granted, outcome.refused, outcome.numbered), (1, 2, 2));
+    assert_eq!(
+        (outcome.granted, outcome.refused, outcome.numbered),
+        (1, 2, 2)
+    );
     let moments = told.moments();
     assert_eq!(moments.len(), 3);
     assert_eq!(moments[2].answered, Duration::from_millis(2 + OK_MS));
@@ -68,7 +73,8 @@ fn a_fair_opening_is_well() {
 
 #[test]
 fn each_unfairness_is_named() {
-    let cases: [(&str, &dyn Fn(&Told)); 8] = [
+    type Play<'a> = &'a dyn Fn(&Told);
+    let cases: [(&str, Play<'_>); 8] = [
         ("people with a place: 2 instead of 1", &|told| {
             say(told, 0, 201, placed(1, 1));
             say(told, 1, 201, placed(2, 2));
@@ -93,22 +99,34 @@ fn each_unfairness_is_named() {
             say(told, 0, 201, placed(1, 1));
             say(told, 1, 409, sold_out(None));
         }),
-        ("answered 1 times: 500 http/internal", &|told| say(told, 0, 500, serde_json::json!({ "code": "http/internal" }))),
-        ("people without an answer: 1 instead of 0", &|told| say(told, 0, 201, placed(1, 1))),
+        ("answered 1 times: 500 http/internal", &|told| {
+            say(told, 0, 500, serde_json::json!({ "code": "http/internal" }))
+        }),
+        ("people without an answer: 1 instead of 0", &|told| {
+            say(told, 0, 201, placed(1, 1))
+        }),
     ];
     for (fault, play) in cases {
         let told = crowd(2);
         play(&told);
         let faults = outcome(2, 1, &told).faults;
-        assert!(faults.iter().any(|found| found.contains(fault)), "{fault}: {faults:?}");
+        assert!(
+            faults.iter().any(|found| found.contains(fault)),
+            "{fault}: {faults:?}"
+        );
     }
 }
 
 #[test]
 fn an_intake_curve_ends_at_its_counts() {
     let at = Duration::from_millis;
-    let moments: Vec<Moment> =
-        (0..2_000).map(|i| Moment { clicked: at(i), answered: at(i + 7), placed: i < 50 }).collect();
+    let moments: Vec<Moment> = (0..2_000)
+        .map(|i| Moment {
+            clicked: at(i),
+            answered: at(i + 7),
+            placed: i < 50,
+        })
+        .collect();
     let svg = intake_curve(&moments, "2,000 people & <50> places");
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert!(svg.contains("&amp; &lt;50&gt;"));
@@ -125,7 +143,19 @@ async fn only_plain_http_yards_can_be_rehearsed_at() {
         let url: Url = text.parse().expect("an address");
         async move { super::address(&url).await }
     };
-    assert_eq!(address("http://127.0.0.1:8080").await.expect("found").to_string(), "127.0.0.1:8080");
-    assert_eq!(address("http://[::1]:81/x").await.expect("found").to_string(), "[::1]:81");
+    assert_eq!(
+        address("http://127.0.0.1:8080")
+            .await
+            .expect("found")
+            .to_string(),
+        "127.0.0.1:8080"
+    );
+    assert_eq!(
+        address("http://[::1]:81/x")
+            .await
+            .expect("found")
+            .to_string(),
+        "[::1]:81"
+    );
     assert!(address("https://127.0.0.1").await.is_err());
 }

@@ -34,14 +34,7 @@ fn more_capacity_goes_to_the_line_first() {
     let size = offer.head.size;
     offer.set_rules(|rules| capacity(rules, "10k", 3));
     assert_eq!(offer.events_from(size), ["rules", "grant 2", "grant 3"]);
-    assert_eq!(
-        (
-            offer.head.version,
-            offer.head.free_epoch,
-            offer.head.waiting
-        ),
-        (2, 1, 1)
-    );
+    assert_eq!((offer.head.version, offer.head.free_epoch, offer.head.waiting), (2, 1, 1));
 }
 
 #[test]
@@ -58,23 +51,12 @@ fn never_below_what_is_taken() {
     let mut offer = Offer::new(with(|rules| capacity(rules, "10k", 3)));
     placed(&offer.claim(1, "10k:1"));
     placed(&offer.claim(2, "10k:1"));
-    let below = Answer::BelowTaken {
-        pool: "10k".parse().expect("a code"),
-    };
+    let below = Answer::BelowTaken { pool: "10k".parse().expect("a code") };
     assert_eq!(offer.set_rules(|rules| capacity(rules, "10k", 1)), below);
     assert_eq!(offer.set_rules(|rules| held_back(rules, "10k", 2)), below);
-    assert_eq!(
-        offer.set_rules(|rules| rules.pools.retain(|pool| pool.code.as_str() != "10k")),
-        below
-    );
-    assert!(matches!(
-        offer.set_rules(|rules| capacity(rules, "10k", 2)),
-        Answer::Hand { leaf: Some(_) }
-    ));
-    assert!(matches!(
-        offer.set_rules(|rules| rules.pools.retain(|p| p.code.as_str() != "5k")),
-        Answer::Hand { .. }
-    ));
+    assert_eq!(offer.set_rules(|rules| rules.pools.retain(|pool| pool.code.as_str() != "10k")), below);
+    assert!(matches!(offer.set_rules(|rules| capacity(rules, "10k", 2)), Answer::Hand { leaf: Some(_) }));
+    assert!(matches!(offer.set_rules(|rules| rules.pools.retain(|p| p.code.as_str() != "5k")), Answer::Hand { .. }));
     assert_eq!((offer.head.version, offer.head.pools.len()), (3, 3));
 }
 
@@ -85,12 +67,7 @@ fn a_pool_that_gave_bibs_stays() {
     offer.system(1, Move::Confirm);
     offer.leave(1);
     let answer = offer.set_rules(|rules| rules.pools.retain(|pool| pool.code.as_str() != "10k"));
-    assert_eq!(
-        answer,
-        Answer::BelowTaken {
-            pool: "10k".parse().expect("a code")
-        }
-    );
+    assert_eq!(answer, Answer::BelowTaken { pool: "10k".parse().expect("a code") });
 }
 
 #[test]
@@ -100,9 +77,7 @@ fn the_same_rules_again_are_no_leaf() {
     placed(&offer.assign(1, "10k:1"));
     assert_eq!(
         offer.set_rules(|_| {}),
-        Answer::BelowTaken {
-            pool: "10k".parse().expect("a code")
-        },
+        Answer::BelowTaken { pool: "10k".parse().expect("a code") },
         "the rules hold back what was given away since"
     );
     assert_eq!(offer.head.version, 1);
@@ -115,14 +90,8 @@ fn rules_that_contradict_what_stands() {
         Answer::BadRules(clash) => clash,
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        clash(offer.set_rules(|rules| rules.offer = Uuid::from_u128(8))),
-        RulesClash::OtherOffer
-    );
-    assert!(matches!(
-        clash(offer.set_rules(|rules| rules.per_person = 0)),
-        RulesClash::Invalid(_)
-    ));
+    assert_eq!(clash(offer.set_rules(|rules| rules.offer = Uuid::from_u128(8))), RulesClash::OtherOffer);
+    assert!(matches!(clash(offer.set_rules(|rules| rules.per_person = 0)), RulesClash::Invalid(_)));
     placed(&offer.claim(1, "10k:1"));
     let stricter: [fn(&mut Rules); 3] = [
         |rules| rules.want[1].min = 1,
@@ -131,17 +100,11 @@ fn rules_that_contradict_what_stands() {
     ];
     for change in stricter {
         let mut without_line = Offer::new(rules());
-        assert!(matches!(
-            without_line.set_rules(change),
-            Answer::Hand { leaf: Some(_) }
-        ));
+        assert!(matches!(without_line.set_rules(change), Answer::Hand { leaf: Some(_) }));
     }
     placed(&offer.claim(2, "10k:1"));
     for change in stricter {
-        assert!(matches!(
-            clash(offer.set_rules(change)),
-            RulesClash::LineWantsOtherwise(_)
-        ));
+        assert!(matches!(clash(offer.set_rules(change)), RulesClash::LineWantsOtherwise(_)));
     }
 }
 
@@ -164,22 +127,9 @@ fn all_rules_of_a_batch_are_to_be_published() {
     });
     offer.batch(&hands);
     let decision = offer.last.as_ref().expect("a decision");
-    let shas: Vec<_> = decision
-        .rules
-        .iter()
-        .map(|(sha, rules)| (*sha, rules.sha()))
-        .collect();
-    let named: Vec<_> = decision
-        .leaves
-        .iter()
-        .map(|leaf| leaf.event.clone())
-        .collect();
-    assert_eq!(
-        named,
-        shas.iter()
-            .map(|(sha, _)| Event::Rules { sha: *sha })
-            .collect::<Vec<_>>()
-    );
+    let shas: Vec<_> = decision.rules.iter().map(|(sha, rules)| (*sha, rules.sha())).collect();
+    let named: Vec<_> = decision.leaves.iter().map(|leaf| leaf.event.clone()).collect();
+    assert_eq!(named, shas.iter().map(|(sha, _)| Event::Rules { sha: *sha }).collect::<Vec<_>>());
     assert!(shas.iter().all(|(said, are)| said == are));
     assert_eq!((shas.len(), decision.head.version), (2, 3));
 }
@@ -191,10 +141,7 @@ fn a_line_turned_on_and_turned_to() {
     number(&offer.claim(2, "10k:1"));
     offer.set_rules(|rules| rules.waitlist = true);
     assert_eq!(offer.head.free_epoch, 1, "who was refused could wait now");
-    assert_eq!(
-        placed(&offer.claim(2, "10k:1")).state,
-        ClaimState::Waitlisted
-    );
+    assert_eq!(placed(&offer.claim(2, "10k:1")).state, ClaimState::Waitlisted);
     offer.set_rules(|rules| rules.return_to = ReturnTo::Pool);
     moved(&offer.leave(1));
     assert_eq!(offer.state(2), ClaimState::Waitlisted);
@@ -207,21 +154,10 @@ fn a_log_that_continues_keeps_the_numbers() {
     let mut offer = Offer::new(rules());
     placed(&offer.claim(1, "10k:1"));
     let (head, leaves) = offer.head.continues("yard/offers/7".to_owned(), [3; 32], 5);
-    assert_eq!(
-        (head.size, head.log_no, head.next_seq, head.decided_ms),
-        (2, 2, 2, 2_000)
-    );
-    assert_eq!(
-        leaves[0].event,
-        Event::Rules {
-            sha: head.rules_sha
-        }
-    );
+    assert_eq!((head.size, head.log_no, head.next_seq, head.decided_ms), (2, 2, 2, 2_000));
+    assert_eq!(leaves[0].event, Event::Rules { sha: head.rules_sha });
     assert_eq!(
         leaves[1].to_string(),
-        format!(
-            "1 1 2000 continues yard/offers/7 2 {}",
-            "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="
-        )
+        format!("1 1 2000 continues yard/offers/7 2 {}", "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=")
     );
 }

@@ -11,24 +11,12 @@ fn a_return_goes_to_the_first_whose_whole_want_is_free() {
     let size = offer.head.size;
     moved(&offer.leave(1));
     assert_eq!(offer.state(5), ClaimState::Held);
-    assert_eq!(
-        offer.of(5).hold_until_ms,
-        Some(offer.now_ms + 86_400_000),
-        "the longer hold of the line"
-    );
+    assert_eq!(offer.of(5).hold_until_ms, Some(offer.now_ms + 86_400_000), "the longer hold of the line");
     moved(&offer.leave(2));
     moved(&offer.leave(4));
-    assert_eq!(
-        offer.state(3),
-        ClaimState::Waitlisted,
-        "both courses were never free together"
-    );
+    assert_eq!(offer.state(3), ClaimState::Waitlisted, "both courses were never free together");
     moved(&offer.leave(5));
-    assert_eq!(
-        offer.state(3),
-        ClaimState::Held,
-        "who was passed over kept his place"
-    );
+    assert_eq!(offer.state(3), ClaimState::Held, "who was passed over kept his place");
     let expected = [
         "return 1 released",
         "grant 5",
@@ -49,16 +37,10 @@ fn grants_stand_before_the_next_claim_of_the_same_batch() {
     let size = offer.head.size;
     let batch = [offer.leaving(1), offer.click(3, "10k:1")];
     offer.batch(&batch);
-    assert_eq!(
-        offer.events_from(size),
-        ["return 1 released", "grant 2", "claim 3 10k:1 waitlisted"]
-    );
+    assert_eq!(offer.events_from(size), ["return 1 released", "grant 2", "claim 3 10k:1 waitlisted"]);
     let decided = &offer.last.as_ref().expect("a decision").changed;
     assert_eq!(decided.len(), 3);
-    let granted: Vec<_> = decided
-        .iter()
-        .map(|decided| (decided.claim.seq, decided.was, decided.granted))
-        .collect();
+    let granted: Vec<_> = decided.iter().map(|decided| (decided.claim.seq, decided.was, decided.granted)).collect();
     assert!(granted.contains(&(2, Some(ClaimState::Waitlisted), true)));
     assert!(granted.contains(&(3, None, false)));
 }
@@ -69,16 +51,9 @@ fn joining_and_being_granted_in_one_batch_is_one_row() {
     placed(&offer.claim(1, "10k:1"));
     let batch = [offer.click(2, "10k:1"), offer.leaving(1)];
     let answers = offer.batch(&batch);
-    assert_eq!(
-        placed(&answers[0]).state,
-        ClaimState::Held,
-        "the answer tells the end of the batch"
-    );
+    assert_eq!(placed(&answers[0]).state, ClaimState::Held, "the answer tells the end of the batch");
     let decided = &offer.last.as_ref().expect("a decision").changed;
-    let second = decided
-        .iter()
-        .find(|decided| decided.claim.seq == 2)
-        .expect("decided");
+    let second = decided.iter().find(|decided| decided.claim.seq == 2).expect("decided");
     assert_eq!((second.was, second.granted), (None, true));
 }
 
@@ -102,21 +77,12 @@ fn the_line_ends_with_the_offer_unless_the_rules_say_otherwise() {
         placed(&offer.claim(1, "10k:1"));
         placed(&offer.claim(2, "10k:1"));
         let expire = Move::Return(ReturnReason::Expired);
-        assert_eq!(
-            offer.system(2, expire.clone()),
-            Answer::Illegal {
-                state: ClaimState::Waitlisted
-            }
-        );
+        assert_eq!(offer.system(2, expire.clone()), Answer::Illegal { state: ClaimState::Waitlisted });
         offer.hand(Hand::Close);
         moved(&offer.leave(1));
         assert_eq!(offer.state(2), state);
         let answer = offer.system(2, expire);
-        assert_eq!(
-            matches!(answer, Answer::Moved { leaf: Some(_), .. }),
-            !after_close,
-            "{answer:?}"
-        );
+        assert_eq!(matches!(answer, Answer::Moved { leaf: Some(_), .. }), !after_close, "{answer:?}");
     }
 }
 
@@ -137,34 +103,16 @@ fn back_to_the_pool_the_next_click_takes_it() {
         placed(&offer.claim(n, "10k:1"));
     }
     moved(&offer.leave(1));
-    assert_eq!(
-        offer.state(2),
-        ClaimState::Waitlisted,
-        "nobody is granted by himself"
-    );
+    assert_eq!(offer.state(2), ClaimState::Waitlisted, "nobody is granted by himself");
     let size = offer.head.size;
-    assert!(
-        matches!(offer.claim(3, "5k:1"), Answer::Has { claim } if claim.state == ClaimState::Held)
-    );
-    assert_eq!(
-        offer.events_from(size),
-        ["grant 3"],
-        "the click of somebody who waits takes what he waits for"
-    );
+    assert!(matches!(offer.claim(3, "5k:1"), Answer::Has { claim } if claim.state == ClaimState::Held));
+    assert_eq!(offer.events_from(size), ["grant 3"], "the click of somebody who waits takes what he waits for");
     moved(&offer.leave(3));
-    assert_eq!(
-        placed(&offer.claim(4, "10k:1")).state,
-        ClaimState::Held,
-        "a newcomer may be faster"
-    );
-    assert!(
-        matches!(offer.claim(2, "10k:1"), Answer::Has { claim } if claim.state == ClaimState::Waitlisted)
-    );
+    assert_eq!(placed(&offer.claim(4, "10k:1")).state, ClaimState::Held, "a newcomer may be faster");
+    assert!(matches!(offer.claim(2, "10k:1"), Answer::Has { claim } if claim.state == ClaimState::Waitlisted));
     moved(&offer.leave(4));
     offer.hand(Hand::Close);
-    assert!(
-        matches!(offer.claim(2, "10k:1"), Answer::Has { claim } if claim.state == ClaimState::Waitlisted)
-    );
+    assert!(matches!(offer.claim(2, "10k:1"), Answer::Has { claim } if claim.state == ClaimState::Waitlisted));
 }
 
 #[test]
@@ -175,12 +123,10 @@ fn a_long_line_is_loaded_only_as_far_as_needed() {
     }
     let input = [offer.leaving(1)];
     let mut facts = offer.facts(&input);
-    let need = decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms)
-        .expect_err("nothing is loaded");
+    let need = decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms).expect_err("nothing is loaded");
     assert_eq!(need, NeedLine { after_seq: 0 });
     facts.line.push(offer.of(2).clone());
-    let decision =
-        decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms).expect("one is enough");
+    let decision = decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms).expect("one is enough");
     assert_eq!(decision.head.waiting, 38);
 }
 
@@ -197,12 +143,8 @@ fn a_freed_pool_nobody_lacked_is_no_reason_to_walk_the_line() {
     // A place comes free and is granted: the souvenir in stock does not send the walk to the end of the line.
     placed(&offer.claim(4, "10k:1"));
     let input = [offer.leaving(1)];
-    let facts = Facts {
-        line: vec![offer.of(2).clone()],
-        ..offer.facts(&input)
-    };
-    let decision =
-        decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms).expect("one is enough");
+    let facts = Facts { line: vec![offer.of(2).clone()], ..offer.facts(&input) };
+    let decision = decide(&offer.head, &facts, &offer.refusals, &input, offer.now_ms).expect("one is enough");
     assert_eq!(decision.head.waiting, 1);
 }
 

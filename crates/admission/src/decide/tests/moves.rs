@@ -1,11 +1,6 @@
 use super::*;
 
-const MOVES: [Move; 4] = [
-    Move::Pay,
-    Move::Unpay,
-    Move::Confirm,
-    Move::Return(ReturnReason::Failed),
-];
+const MOVES: [Move; 4] = [Move::Pay, Move::Unpay, Move::Confirm, Move::Return(ReturnReason::Failed)];
 
 /// An offer whose person 1 has a claim in this state; person 9 holds the only other place.
 fn in_state(state: ClaimState) -> Offer {
@@ -53,10 +48,7 @@ fn outcome(mut offer: Offer, by: MoveBy, mv: Move) -> &'static str {
     let size = offer.head.size;
     let input = offer.moving(1, by, mv);
     match offer.one(input) {
-        Answer::Moved {
-            leaf: Some(leaf),
-            claim,
-        } => {
+        Answer::Moved { leaf: Some(leaf), claim } => {
             assert_eq!((leaf, claim.state), (size, offer.state(1)));
             claim.state.as_str()
         }
@@ -65,10 +57,7 @@ fn outcome(mut offer: Offer, by: MoveBy, mv: Move) -> &'static str {
             "same"
         }
         Answer::Illegal { state } => {
-            assert_eq!(
-                (state, offer.state(1), offer.head.size),
-                (before, before, size)
-            );
+            assert_eq!((state, offer.state(1), offer.head.size), (before, before, size));
             "-"
         }
         other => panic!("{other:?}"),
@@ -95,56 +84,27 @@ fn the_state_machine() {
 #[test]
 fn who_may_return_what() {
     let owner = MoveBy::Owner(user(1));
-    let reasons = [
-        ReturnReason::Released,
-        ReturnReason::Cancelled,
-        ReturnReason::Expired,
-        ReturnReason::Failed,
-    ];
+    let reasons = [ReturnReason::Released, ReturnReason::Cancelled, ReturnReason::Expired, ReturnReason::Failed];
     for (by, expected) in [
         (owner, ["cancelled", "-", "-", "-"]),
         (MoveBy::Organiser, ["-", "cancelled", "-", "-"]),
         (MoveBy::System, ["-", "-", "-", "failed"]),
     ] {
-        let seen =
-            reasons.map(|reason| outcome(in_state(ClaimState::Held), by, Move::Return(reason)));
+        let seen = reasons.map(|reason| outcome(in_state(ClaimState::Held), by, Move::Return(reason)));
         assert_eq!(seen, expected, "{by:?}");
     }
-    for (by, reason) in [
-        (owner, ReturnReason::Released),
-        (MoveBy::Organiser, ReturnReason::Cancelled),
-    ] {
+    for (by, reason) in [(owner, ReturnReason::Released), (MoveBy::Organiser, ReturnReason::Cancelled)] {
         let seen = STATES.map(|state| outcome(in_state(state), by, Move::Return(reason)));
-        assert_eq!(
-            seen,
-            [
-                "cancelled",
-                "cancelled",
-                "-",
-                "cancelled",
-                "same",
-                "same",
-                "same"
-            ],
-            "{by:?}"
-        );
+        assert_eq!(seen, ["cancelled", "cancelled", "-", "cancelled", "same", "same", "same"], "{by:?}");
     }
 }
 
 #[test]
 fn a_claim_of_somebody_else_or_of_nobody_is_gone() {
     let mut offer = in_state(ClaimState::Held);
-    let stranger = offer.moving(
-        1,
-        MoveBy::Owner(user(2)),
-        Move::Return(ReturnReason::Released),
-    );
+    let stranger = offer.moving(1, MoveBy::Owner(user(2)), Move::Return(ReturnReason::Released));
     assert_eq!(offer.one(stranger), Answer::Gone);
-    let nobody = Input::Move {
-        claim: Uuid::from_u128(99),
-        by: MoveBy::System,
-        mv: Move::Pay,
-    };
+    let nobody = Input::Move { claim: Uuid::from_u128(99), by: MoveBy::System, mv: Move::Pay };
     assert_eq!(offer.one(nobody), Answer::Gone);
     assert_eq!(offer.state(1), ClaimState::Held);
 }
@@ -155,18 +115,10 @@ fn a_hold_expires_at_its_end_and_not_before() {
     let end_ms = offer.of(1).hold_until_ms.expect("an end");
     offer.now_ms = end_ms - 1;
     let expire = Move::Return(ReturnReason::Expired);
-    assert_eq!(
-        offer.system(1, expire.clone()),
-        Answer::Illegal {
-            state: ClaimState::Held
-        }
-    );
+    assert_eq!(offer.system(1, expire.clone()), Answer::Illegal { state: ClaimState::Held });
     offer.now_ms = end_ms;
     assert!(moved(&offer.system(1, expire)).is_some());
-    assert_eq!(
-        (offer.state(1), offer.of(1).hold_until_ms),
-        (ClaimState::Expired, None)
-    );
+    assert_eq!((offer.state(1), offer.of(1).hold_until_ms), (ClaimState::Expired, None));
 }
 
 #[test]
@@ -174,18 +126,10 @@ fn a_confirm_before_the_expiry_wins_whatever_the_clock_says() {
     let mut offer = in_state(ClaimState::Held);
     offer.now_ms += 10_000_000;
     let expire = Move::Return(ReturnReason::Expired);
-    let batch = [
-        offer.moving(1, MoveBy::System, Move::Confirm),
-        offer.moving(1, MoveBy::System, expire),
-    ];
+    let batch = [offer.moving(1, MoveBy::System, Move::Confirm), offer.moving(1, MoveBy::System, expire)];
     let answers = offer.batch(&batch);
     assert!(moved(&answers[0]).is_some());
-    assert_eq!(
-        answers[1],
-        Answer::Illegal {
-            state: ClaimState::Confirmed
-        }
-    );
+    assert_eq!(answers[1], Answer::Illegal { state: ClaimState::Confirmed });
 }
 
 #[test]
@@ -195,21 +139,10 @@ fn paying_does_not_expire_and_gives_back_the_old_end() {
     offer.system(1, Move::Pay);
     offer.now_ms += 10_000_000;
     let expire = Move::Return(ReturnReason::Expired);
-    assert_eq!(
-        offer.system(1, expire.clone()),
-        Answer::Illegal {
-            state: ClaimState::Paying
-        }
-    );
+    assert_eq!(offer.system(1, expire.clone()), Answer::Illegal { state: ClaimState::Paying });
     offer.system(1, Move::Unpay);
-    assert_eq!(
-        (offer.state(1), offer.of(1).hold_until_ms),
-        (ClaimState::Held, end_ms)
-    );
-    assert!(
-        moved(&offer.system(1, expire)).is_some(),
-        "an end that passed while paying counts at once"
-    );
+    assert_eq!((offer.state(1), offer.of(1).hold_until_ms), (ClaimState::Held, end_ms));
+    assert!(moved(&offer.system(1, expire)).is_some(), "an end that passed while paying counts at once");
 }
 
 #[test]
@@ -229,27 +162,12 @@ fn bibs_are_numbered_per_course_without_gaps() {
     offer.system(2, Move::Confirm);
     placed(&offer.claim(5, "10k:1"));
     offer.system(5, Move::Confirm);
-    assert_eq!(
-        (offer.of(2).confirm_no, offer.of(5).confirm_no),
-        (Some(2), Some(3))
-    );
+    assert_eq!((offer.of(2).confirm_no, offer.of(5).confirm_no), (Some(2), Some(3)));
     let owner = MoveBy::Owner(user(5));
     let to_the_other_course = offer.moving(5, owner, Move::Amend(want("5k:1")));
     moved(&offer.one(to_the_other_course));
-    assert_eq!(
-        offer.of(5).confirm_no,
-        Some(3),
-        "the third bib of the other course"
-    );
-    assert_eq!(
-        offer
-            .head
-            .pools
-            .iter()
-            .map(|pool| pool.confirm_no)
-            .collect::<Vec<_>>(),
-        [3, 3, 0, 0]
-    );
+    assert_eq!(offer.of(5).confirm_no, Some(3), "the third bib of the other course");
+    assert_eq!(offer.head.pools.iter().map(|pool| pool.confirm_no).collect::<Vec<_>>(), [3, 3, 0, 0]);
 }
 
 #[test]
@@ -267,18 +185,10 @@ fn amending_is_all_or_nothing_and_keeps_the_hold() {
     assert!(matches!(amend("s1-1:1"), Answer::BadWant(_)));
     assert_eq!(moved(&amend("10k:1,s1-1:1")), None);
     assert!(moved(&amend("10k:1,s1-2:1")).is_some());
-    assert_eq!(
-        (offer.of(1).want.clone(), offer.of(1).hold_until_ms),
-        (want("10k:1,s1-2:1"), end_ms)
-    );
+    assert_eq!((offer.of(1).want.clone(), offer.of(1).hold_until_ms), (want("10k:1,s1-2:1"), end_ms));
     offer.system(1, Move::Pay);
     let input = offer.moving(1, owner, Move::Amend(want("10k:1")));
-    assert_eq!(
-        offer.one(input),
-        Answer::Illegal {
-            state: ClaimState::Paying
-        }
-    );
+    assert_eq!(offer.one(input), Answer::Illegal { state: ClaimState::Paying });
 }
 
 #[test]
@@ -303,8 +213,5 @@ fn amending_while_waiting_keeps_the_place_and_is_granted_when_free() {
     let input = offer.moving(1, owner, Move::Amend(want("5k:1")));
     moved(&offer.one(input));
     assert_eq!(offer.state(1), ClaimState::Held);
-    assert_eq!(
-        offer.events_from(size),
-        ["amend 2 10k:1,s1-1:1", "amend 2 5k:1", "grant 2"]
-    );
+    assert_eq!(offer.events_from(size), ["amend 2 10k:1,s1-1:1", "amend 2 5k:1", "grant 2"]);
 }

@@ -5,36 +5,14 @@ use super::*;
 /// What somebody does, by small numbers.
 #[derive(Clone, Debug)]
 enum Act {
-    Click {
-        person: u8,
-        want: u8,
-        key: Option<u8>,
-    },
-    Step {
-        person: u8,
-        step: u8,
-    },
-    Assign {
-        person: u8,
-        want: u8,
-    },
-    Hand {
-        what: u8,
-        units: u32,
-    },
-    Wait {
-        ms: i64,
-    },
+    Click { person: u8, want: u8, key: Option<u8> },
+    Step { person: u8, step: u8 },
+    Assign { person: u8, want: u8 },
+    Hand { what: u8, units: u32 },
+    Wait { ms: i64 },
 }
 
-const WANTS: [&str; 6] = [
-    "10k:1",
-    "5k:1",
-    "10k:1,5k:1",
-    "10k:1,s1-1:1",
-    "5k:1,s1-1:1",
-    "5k:2,s1-2:2",
-];
+const WANTS: [&str; 6] = ["10k:1", "5k:1", "10k:1,5k:1", "10k:1,s1-1:1", "5k:1,s1-1:1", "5k:2,s1-2:2"];
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 fn act() -> impl Strategy<Value = Act> {
@@ -52,16 +30,8 @@ fn offer_rules() -> impl Strategy<Value = Rules> {
         |([waitlist, to_pool, at_once, after_close], per_person, units_max)| {
             with(|rules| {
                 rules.waitlist = waitlist;
-                rules.return_to = if to_pool {
-                    ReturnTo::Pool
-                } else {
-                    ReturnTo::Line
-                };
-                rules.confirm = if at_once {
-                    ConfirmMode::AtOnce
-                } else {
-                    ConfirmMode::Later
-                };
+                rules.return_to = if to_pool { ReturnTo::Pool } else { ReturnTo::Line };
+                rules.confirm = if at_once { ConfirmMode::AtOnce } else { ConfirmMode::Later };
                 rules.line_after_close = after_close;
                 rules.per_person = per_person;
                 rules.units_max = units_max;
@@ -78,20 +48,13 @@ fn input(offer: &mut Offer, act: &Act) -> Option<Input> {
     match act {
         Act::Click { person, want, key } => {
             let key = key.map(|key| KEYS[usize::from(key)]);
-            Some(Input::Claim(offer.input(
-                *person,
-                WANTS[usize::from(*want)],
-                key,
-            )))
+            Some(Input::Claim(offer.input(*person, WANTS[usize::from(*want)], key)))
         }
-        Act::Assign { person, want } => Some(Input::Assign {
-            claim: offer.input(*person, WANTS[usize::from(*want)], None),
-        }),
+        Act::Assign { person, want } => {
+            Some(Input::Assign { claim: offer.input(*person, WANTS[usize::from(*want)], None) })
+        }
         Act::Step { person: n, step } => {
-            let claims = offer
-                .claims
-                .values()
-                .filter(|claim| claim.person == person(*n));
+            let claims = offer.claims.values().filter(|claim| claim.person == person(*n));
             let claim = claims.max_by_key(|claim| claim.seq)?;
             let owner = MoveBy::Owner(claim.user_id);
             let (by, mv) = match step {
@@ -101,17 +64,10 @@ fn input(offer: &mut Offer, act: &Act) -> Option<Input> {
                 3 => (MoveBy::System, Move::Return(ReturnReason::Expired)),
                 4 => (MoveBy::System, Move::Return(ReturnReason::Failed)),
                 5 => (MoveBy::Organiser, Move::Return(ReturnReason::Cancelled)),
-                6 => (
-                    owner,
-                    Move::Amend(want(WANTS[usize::from(*n) % WANTS.len()])),
-                ),
+                6 => (owner, Move::Amend(want(WANTS[usize::from(*n) % WANTS.len()]))),
                 _ => (owner, Move::Return(ReturnReason::Released)),
             };
-            Some(Input::Move {
-                claim: claim.id,
-                by,
-                mv,
-            })
+            Some(Input::Move { claim: claim.id, by, mv })
         }
         Act::Hand { what, units } => {
             let mut rules = Rules::clone(&offer.head.rules);
@@ -125,11 +81,7 @@ fn input(offer: &mut Offer, act: &Act) -> Option<Input> {
                 4 => rules.closes_ms = offer.now_ms + i64::from(*units) * 400_000,
                 5 => held_back(&mut rules, "10k", *units),
                 6 => rules.waitlist = *units > 1,
-                _ => capacity(
-                    &mut rules,
-                    if *units > 2 { "10k" } else { "5k" },
-                    *units + 1,
-                ),
+                _ => capacity(&mut rules, if *units > 2 { "10k" } else { "5k" }, *units + 1),
             }
             Some(Input::Hand(Hand::Rules(Box::new(rules))))
         }

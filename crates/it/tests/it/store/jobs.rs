@@ -1,0 +1,170 @@
+//! Leases and jobs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use platform::db::{Db, DbError, Query, args};
+use platform::jobs::{Job, Schedule};
+use platform::lease::Lease;
+use platform::service::migrate_context;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::site::{Site, databases};
+use crate::support::wait::{until, until_so};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn open(site: &Site) -> Db {
+    let db = site.open("jobs").await;
+    migrate_context(&db, &[]).await.unwrap();
+    db
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_has_one_holder_and_a_late_one_is_fenced() {
+    databases(leases).await;
+}
+
+async fn leases(site: &Site) {
+    let (db, other) = (open(site).await, open(site).await);
+    let (a, b) = (Lease::new(db.clone(), "work", 300), Lease::new(other.clone(), "work", 60_000));
+    assert_eq!(a.hold().await.unwrap(), Some(1));
+    assert_eq!(b.hold().await.unwrap(), None);
+    assert_eq!(a.hold().await.unwrap(), Some(1), "prolonged, not taken anew");
+    assert!(held(&db, &a, 1).await);
+
+    // A does not come back in time.
+    let attempt = until("B took it over", SOON, async || b.hold().await.unwrap()).await;
+    assert_eq!(attempt, 2);
+    assert!(!held(&db, &a, 1).await, "what A writes now must not count");
+    assert!(held(&other, &b, 2).await && !held(&other, &b, 1).await);
+    assert_eq!(a.hold().await.unwrap(), None);
+    a.release().await;
+    assert_eq!(a.hold().await.unwrap(), None, "who does not hold it cannot give it up");
+    b.release().await;
+    assert_eq!(a.hold().await.unwrap(), Some(3));
+
+    // Of many that reach for a free one at once, one gets it.
+    let reaching = (0..20).map(|n| {
+        let lease = Lease::new(if n % 2 == 0 { db.clone() } else { other.clone() }, "contested", 60_000);
+        tokio::spawn(async move { lease.hold().await.unwrap() })
+    });
+    let got: Vec<_> = futures::future::join_all(reaching).await.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(got, [1]);
+}
+
+async fn held(db: &Db, lease: &Lease, attempt: i64) -> bool {
+    let lease = lease.clone();
+    let asked = db.write(move |tx| Box::pin(async move { lease.is_held(tx, attempt).await }));
+    asked.await.map_err(|error: DbError| error).unwrap()
+}
+
+/// When the job began, by each run.
+type Runs = Arc<std::sync::Mutex<Vec<Instant>>>;
+
+struct Running {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(jobs: impl IntoIterator<Item = Job>) -> Running {
+        let stop = CancellationToken::new();
+        let tasks = jobs.into_iter().map(|job| tokio::spawn(job.run(stop.clone()))).collect();
+        Running { stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        futures::future::join_all(self.tasks).await.into_iter().for_each(Result::unwrap);
+    }
+}
+
+fn noting(db: &Db, every_ms: i64, runs: &Runs) -> Job {
+    let runs = runs.clone();
+    Job::new("noting", Schedule::Every(every_ms), db.clone(), move || {
+        let runs = runs.clone();
+        Box::pin(async move {
+            runs.lock().unwrap().push(Instant::now());
+            Ok(())
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_run_a_job_once_for_each_due_time() {
+    databases(once_per_due_time).await;
+}
+
+async fn once_per_due_time(site: &Site) {
+    const EVERY_MS: u64 = 150;
+    let (a, b) = (open(site).await, open(site).await);
+    let runs = Runs::default();
+    let jobs = [&a, &b, &a, &b].map(|db| noting(db, EVERY_MS as i64, &runs));
+    let running = Running::start(jobs);
+    until_so("it ran eight times", SOON, async || runs.lock().unwrap().len() >= 8).await;
+    running.stop().await;
+    let times = runs.lock().unwrap().clone();
+    // The due time counts from before the run was noted; a run meant for the same due time would follow at once.
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.iter().all(|gap| *gap > Duration::from_millis(EVERY_MS / 2)), "ran twice for one due time: {gaps:?}");
+    assert_eq!(counted(&a).await, times.len() as i64);
+}
+
+async fn counted(db: &Db) -> i64 {
+    db.one::<(i64,)>("SELECT runs FROM job WHERE name = 'noting'", args![]).await.unwrap().unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_long_stop_a_job_catches_up_with_one_run() {
+    databases(catch_up).await;
+}
+
+async fn catch_up(site: &Site) {
+    const HOUR_MS: i64 = 3_600_000;
+    let (a, b) = (open(site).await, open(site).await);
+    let long_ago = a.clock().now_ms() - 100 * HOUR_MS;
+    let missed = "INSERT INTO job (name, due_ms, runs) VALUES ('noting', $1, 5)";
+    a.write(move |tx| Box::pin(async move { tx.run(missed, args![long_ago]).await })).await.map_err(|error: DbError| error).unwrap();
+    let runs = Runs::default();
+    let running = Running::start([&a, &b, &a, &b].map(|db| noting(db, HOUR_MS, &runs)));
+    until_so("it ran", SOON, async || counted(&a).await == 6).await;
+    // Who held the lease gives it up here; the others must find that nothing is due any more.
+    running.stop().await;
+    let running = Running::start([&a, &b].map(|db| noting(db, HOUR_MS, &runs)));
+    let looked = Lease::new(a.clone(), "unrelated", 1_000);
+    looked.hold().await.unwrap();
+    running.stop().await;
+    assert_eq!((runs.lock().unwrap().len(), counted(&b).await), (1, 6));
+    let (due_ms,) = a.one::<(i64,)>("SELECT due_ms FROM job WHERE name = 'noting'", args![]).await.unwrap().unwrap();
+    assert!((due_ms - a.clock().now_ms() - HOUR_MS).abs() < 60_000, "due again in an hour");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_fails_or_panics_runs_again() {
+    databases(failing).await;
+}
+
+async fn failing(site: &Site) {
+    let db = open(site).await;
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let job = Job::new("failing", Schedule::Every(5), db.clone(), move || {
+        let tries = counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            assert!(tries != 1, "the second run panics");
+            if tries == 0 { Err(std::io::Error::other("the first run fails").into()) } else { Ok(()) }
+        })
+    });
+    let error = async || {
+        let row = db.one::<(Option<String>, i64)>("SELECT last_error, runs FROM job WHERE name = 'failing'", args![]).await.unwrap();
+        row.unwrap_or_default()
+    };
+    let running = Running::start([job]);
+    until_so("it ran well", SOON, async || error().await.1 >= 3).await;
+    running.stop().await;
+    assert_eq!(error().await.0, None, "the last run was well");
+    assert!(tries.load(Ordering::SeqCst) >= 3);
+}
