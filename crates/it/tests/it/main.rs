@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod faults;
 mod http;
 mod store;
 mod support;
