@@ -189,7 +189,8 @@ async fn poison(site: &Site) {
     // All in one run: two keys with a poison of each kind, one without.
     let events = [("a", "1"), ("b", "1"), ("a", "bad"), ("b", "forbidden"), ("c", "1"), ("a", "2"), ("b", "2"), ("c", "2")];
     let events: Vec<Noted> = events.iter().map(|(about, text)| noted(about, text)).collect();
-    db.write(|tx| Box::pin(async move { publish_all(tx, &events, None).await })).await.err().map(|error: DbError| panic!("{error}"));
+    let published: Result<(), DbError> = db.write(|tx| Box::pin(async move { publish_all(tx, &events, None).await })).await;
+    published.unwrap();
     let delivery = Delivery::start(&db, &consumers);
     until_so("the poison was parked", SOON, async || parked(&db).await >= 4).await;
     say(&db, noted("a", "3")).await;
