@@ -91,13 +91,7 @@ async fn store_password(
     let now_ms = tx.now_ms().await?;
     account.password_hash = Some(new_hash);
     store::update_account(tx, &mut account, caller.user, now_ms).await?;
-    let mut ended = Vec::new();
-    for session in store::live_session_ids(tx, caller.user).await? {
-        if session != caller.session {
-            ended.extend(store::end_session(tx, caller.user, session, now_ms).await?);
-        }
-    }
-    Ok(ended)
+    Ok(store::end_other_sessions(tx, caller.user, caller.session, now_ms).await?)
 }
 
 fn wrong() -> Problem {

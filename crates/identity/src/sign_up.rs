@@ -7,8 +7,10 @@ use axum::extract::State;
 use garde::Validate;
 use http::StatusCode;
 use kernel::{Role, UserId};
+use platform::audit;
 use platform::http::{Body, Problem, ProblemBody, Result};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::events::publish_saved;
@@ -111,6 +113,18 @@ pub async fn save(app: &App, draft: Draft) -> Result<Account> {
                     created_ms: tx.now_ms().await?,
                 };
                 store::insert_account(tx, &account, None).await?;
+                if account.role != Role::Member {
+                    // Nobody with an account gives it: whoever may open the yard's socket does.
+                    let entry = audit::Entry {
+                        actor: None,
+                        action: "user.role",
+                        subject: account.id.to_string(),
+                        reason: None,
+                        before: Value::Null,
+                        after: json!({ "role": account.role }),
+                    };
+                    audit::record(tx, entry).await?;
+                }
                 publish_saved(tx, &account, Some(account.id)).await?;
                 Ok(account)
             })

@@ -19,7 +19,7 @@ pub use application::{
 };
 pub use rehearsal::{MintedPerson, delete_expired_people, mint_people, minted_people};
 pub use session::{
-    delete_expired_sessions, delete_old_revocations, end_all_sessions, end_session,
-    insert_refresh_token, insert_session, live_session_ids, owner_of_refresh_token, refresh_token,
+    delete_expired_sessions, delete_old_revocations, end_all_sessions, end_other_sessions,
+    end_session, insert_refresh_token, insert_session, owner_of_refresh_token, refresh_token,
     revoke_tokens, revoked_since, sessions_page, touch_session, use_refresh_token,
 };

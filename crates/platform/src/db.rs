@@ -126,6 +126,14 @@ impl Db {
         Ok(())
     }
 
+    /// Closes its connections as they come free; SQLite then folds its log into the file. Whoever asks afterwards
+    /// hears that the database is away.
+    pub async fn close(&self) {
+        for connection in [&self.0.writer, &self.0.reader] {
+            connection.close_by_ref().await.ok();
+        }
+    }
+
     pub(crate) fn sqlite_writer(&self) -> &sqlx::SqlitePool {
         self.0.writer.get_sqlite_connection_pool()
     }

@@ -81,6 +81,11 @@ impl Job {
         if let Some(due_ms) = self.due_after(now_ms).await? {
             return Ok(due_ms);
         }
+        if let Some(check) = &self.check
+            && !check().await?
+        {
+            return Ok(self.next_ms(now_ms));
+        }
         let Some(attempt) = lease.hold().await? else { return Ok(now_ms + LOOK_MS_MAX) };
         // Why again: who held the lease until now may have run it since the first look.
         if let Some(due_ms) = self.due_after(now_ms).await? {

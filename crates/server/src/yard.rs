@@ -30,6 +30,9 @@ use crate::socket;
 /// What is under way on the socket at shutdown gets so long.
 const COMMANDS_DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// Closing politely is not worth a longer stop: whatever was answered is on the disk already.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// A yard, ready to answer. Its directory is its own until it is dropped.
 pub struct Yard {
     dir: DataDir,
@@ -156,6 +159,9 @@ impl Yard {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let closing = futures::future::join_all(self.databases.iter().map(Db::close));
+        // What a client left behind may hold a connection for as long as a handler may take.
+        tokio::time::timeout(CLOSE_MAX, closing).await.ok();
     }
 
     /// Everything a client can ask, edge and gateway included.

@@ -126,14 +126,33 @@ pub async fn sessions_page(
     Ok(rows.into_iter().map(session).collect())
 }
 
-pub async fn live_session_ids(tx: &Tx, user: UserId) -> Result<Vec<SessionId>, DbError> {
-    let rows = tx
-        .all::<(Uuid,)>(
-            "SELECT id FROM session WHERE user_id = $1 AND ended_ms IS NULL",
-            args![user.0],
-        )
+/// Ends all of a person's sessions but `kept`, in as many statements however many they are.
+pub async fn end_other_sessions(
+    tx: &Tx,
+    user: UserId,
+    kept: SessionId,
+    now_ms: i64,
+) -> Result<Vec<Revoked>, DbError> {
+    let sql = "UPDATE session SET ended_ms = $3 WHERE user_id = $1 AND id <> $2 AND ended_ms IS NULL RETURNING id";
+    let ended = tx
+        .all::<(Uuid,)>(sql, args![user.0, kept.0, now_ms])
         .await?;
-    Ok(rows.into_iter().map(|row| SessionId(row.0)).collect())
+    if ended.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = ended.iter().map(|(id,)| id.simple().to_string()).collect();
+    let sql = tx.db().pick(
+        "INSERT INTO revocation (session_id, at_ms) SELECT unhex(value), $2 FROM json_each($1)",
+        "INSERT INTO revocation (session_id, at_ms) SELECT value::uuid, $2 FROM jsonb_array_elements_text($1::jsonb)",
+    );
+    let ids = serde_json::Value::from(ids).to_string();
+    tx.run(sql, args![ids, now_ms]).await?;
+    let revoked = |(id,): (Uuid,)| Revoked {
+        session_id: Some(SessionId(id)),
+        user_id: None,
+        at_ms: now_ms,
+    };
+    Ok(ended.into_iter().map(revoked).collect())
 }
 
 /// Ends a person's session and its access tokens; `None` when he has no such session that lives.

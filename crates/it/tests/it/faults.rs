@@ -3,11 +3,10 @@
 //! The program under test is `target/<profile>/madang`, made by `cargo build` before the tests.
 
 mod crowd;
-//mod disk;
+mod disk;
 mod kill;
-//mod outage;
-//mod pair;
+mod outage;
+mod pair;
 mod process;
-//mod rehearsal;
-//mod server;
-//mod start;
+mod server;
+mod start;

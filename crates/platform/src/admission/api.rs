@@ -190,6 +190,12 @@ impl Admission {
         if live.repeat(&seen.head, input).is_none() {
             return Ok(None);
         }
+        // Why: a key that made a claim answers with it, also where he was refused since he gave it back.
+        if let Some((key, _)) = &input.idem
+            && super::store::key_is_known(&self.0.db, live.id, input.user_id, key).await?
+        {
+            return Ok(None);
+        }
         let seen = if seen.at.elapsed() > MEMORY_AGE_MAX { live.refresh(&self.0).await? } else { seen };
         let selling = self.0.db.clock().now_ms() < seen.head.rules.closes_ms;
         Ok(live.repeat(&seen.head, input).filter(|_| selling))

@@ -95,7 +95,7 @@ struct Queue {
 
 /// What a process knows of one offer. All of it is a hint or a fold of the log.
 pub(super) struct Offer {
-    id: Uuid,
+    pub id: Uuid,
     queue: Mutex<Queue>,
     cost_ns: AtomicU64,
     /// The newest committed head this process has seen, and when.

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Postgres, Row, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::rows::{Column, Mode, RowSet};
-use crate::db::{Db, DbError, Kind};
+use crate::db::{Db, DbError, Kind, Query, args};
 
 /// Waiting claims read at once; more are read only while units are still free.
 pub(super) const LINE_CHUNK: i64 = 500;
@@ -108,6 +108,12 @@ impl Ask {
             blobs_from: 0,
         }
     }
+}
+
+/// Did this person's idempotency key make a claim?
+pub(super) async fn key_is_known(query: &impl Query, offer: Uuid, user: Uuid, key: &str) -> Result<bool, DbError> {
+    let sql = "SELECT seq FROM claim WHERE offer_id = $1 AND user_id = $2 AND idem_key = $3";
+    Ok(query.one::<(i64,)>(sql, args![offer, user, key]).await?.is_some())
 }
 
 const OFFER: &str = "SELECT base, log_no, rules_sha, paused, closed, next_seq, size, frontier, decided_ms, free_epoch,
@@ -488,13 +494,16 @@ macro_rules! claim_json_postgres {
     };
 }
 
+// Why only the newest ended claim: who claims and leaves over and over must not make his next batch, and with it
+// everybody's, slower each time.
 const FACTS_SQLITE: &str = concat!(
     "WITH c(j) AS (
         SELECT ", claim_json_sqlite!(), " FROM claim c WHERE c.offer_id = $1 AND c.ended_ms IS NULL
             AND c.person IN (SELECT unhex(value) FROM json_each($2))
         UNION ALL
-        SELECT ", claim_json_sqlite!(), " FROM claim c WHERE c.offer_id = $1 AND c.ended_ms IS NOT NULL
-            AND c.person IN (SELECT unhex(value) FROM json_each($2))
+        SELECT ", claim_json_sqlite!(), " FROM (SELECT DISTINCT unhex(value) AS person FROM json_each($2)) k CROSS JOIN claim c
+            WHERE c.offer_id = $1 AND c.seq = (
+                SELECT max(n.seq) FROM claim n WHERE n.offer_id = $1 AND n.person = k.person AND n.ended_ms IS NOT NULL)
         UNION ALL
         SELECT ", claim_json_sqlite!(), " FROM json_each($3) k CROSS JOIN claim c
             WHERE c.offer_id = $1 AND c.user_id = unhex(k.value ->> 0) AND c.idem_key = k.value ->> 1
@@ -517,8 +526,9 @@ const FACTS_POSTGRES: &str = concat!(
         SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1 AND c.ended_ms IS NULL
             AND c.person = ANY (ARRAY(SELECT value::uuid FROM json_array_elements_text($2::json)))
         UNION ALL
-        SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1 AND c.ended_ms IS NOT NULL
-            AND c.person = ANY (ARRAY(SELECT value::uuid FROM json_array_elements_text($2::json)))
+        SELECT ", claim_json_postgres!(), " FROM (SELECT DISTINCT value::uuid AS person FROM json_array_elements_text($2::json)) k
+            CROSS JOIN LATERAL (SELECT * FROM claim n WHERE n.offer_id = $1 AND n.person = k.person AND n.ended_ms IS NOT NULL
+                ORDER BY n.seq DESC LIMIT 1) c
         UNION ALL
         SELECT ", claim_json_postgres!(), " FROM json_array_elements($3::json) k(value) JOIN claim c
             ON c.offer_id = $1 AND c.user_id = (k.value ->> 0)::uuid AND c.idem_key = k.value ->> 1

@@ -95,6 +95,7 @@ fn is_outage(code: &str) -> bool {
         // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
         return matches!(extended & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15);
     }
-    // Connection exception, insufficient resources, operator intervention, system error; lock and read-only.
-    ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25006" | "40P01" | "40001")
+    // Connection exception, let in no more, database gone, insufficient resources, operator intervention, system
+    // error; lock and read-only.
+    ["08", "28", "3D", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25006" | "40P01" | "40001")
 }

@@ -15,8 +15,10 @@ use super::{ConsumeError, Consumer, Envelope};
 use crate::db::{Db, DbError, Kind, Query, Tx, args};
 use crate::lease::Lease;
 
-/// Between looks when nobody woke us: another process may have written.
-const IDLE: Duration = Duration::from_millis(250);
+/// Between looks when nobody woke us: on PostgreSQL another process may have written.
+const IDLE_POSTGRES: Duration = Duration::from_millis(250);
+/// On SQLite every commit is this process's and wakes us; looking is for what a stop left behind.
+const IDLE_SQLITE: Duration = Duration::from_secs(2);
 /// After a failure, so that a database that is away is not hammered.
 const BACK_OFF: Duration = Duration::from_millis(500);
 const RELAY_LEASE_MS: i64 = 10_000;
@@ -28,7 +30,7 @@ pub async fn run(source: Db, consumers: Vec<Consumer>, stop: CancellationToken) 
         // Invariant: interest is registered before looking, so a commit in between is not missed.
         let woken = source.0.published.notified();
         let pause = match step(&source, &consumers, &lease).await {
-            Ok(0) => IDLE,
+            Ok(0) => source.pick(IDLE_SQLITE, IDLE_POSTGRES),
             Ok(_) => continue,
             Err(error) => {
                 tracing::warn!(source = source.name(), %error, "events could not be delivered; trying again");

@@ -137,9 +137,10 @@ impl Ended {
     #[track_caller]
     pub fn refused(self, code: i32, words: &[&str]) -> Ended {
         let ended = self.must(code);
-        let last = ended.err.lines().last().unwrap_or_default();
-        assert!(last.starts_with("madang: "), "no message for people: {ended:#?}");
-        assert!(words.iter().all(|word| last.contains(word)), "{words:?} in {ended:#?}");
+        // After the log's lines.
+        let message = ended.err.rfind("madang: ").map(|at| &ended.err[at..]);
+        let message = message.unwrap_or_else(|| panic!("no message for people: {ended:#?}"));
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {ended:#?}");
         ended
     }
 

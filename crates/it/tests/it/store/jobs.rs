@@ -8,6 +8,7 @@ use platform::db::{Db, DbError, Query, args};
 use platform::jobs::{Job, Schedule};
 use platform::lease::Lease;
 use platform::service::migrate_context;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use crate::support::site::{Site, databases};
 use crate::support::wait::{until, until_so};
 
 const SOON: Duration = Duration::from_secs(20);
+const HOUR_MS: i64 = 3_600_000;
 
 async fn open(site: &Site) -> Db {
     let db = site.open("jobs").await;
@@ -110,11 +112,11 @@ async fn once_per_due_time(site: &Site) {
     // The due time counts from before the run was noted; a run meant for the same due time would follow at once.
     let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.iter().all(|gap| *gap > Duration::from_millis(EVERY_MS / 2)), "ran twice for one due time: {gaps:?}");
-    assert_eq!(counted(&a).await, times.len() as i64);
+    assert_eq!(counted(&a).await, Some(times.len() as i64));
 }
 
-async fn counted(db: &Db) -> i64 {
-    db.one::<(i64,)>("SELECT runs FROM job WHERE name = 'noting'", args![]).await.unwrap().unwrap().0
+async fn counted(db: &Db) -> Option<i64> {
+    db.one::<(i64,)>("SELECT runs FROM job WHERE name = 'noting'", args![]).await.unwrap().map(|row| row.0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +125,6 @@ async fn after_a_long_stop_a_job_catches_up_with_one_run() {
 }
 
 async fn catch_up(site: &Site) {
-    const HOUR_MS: i64 = 3_600_000;
     let (a, b) = (open(site).await, open(site).await);
     let long_ago = a.clock().now_ms() - 100 * HOUR_MS;
     let missed = "INSERT INTO job (name, due_ms, runs) VALUES ('noting', $1, 5)";
@@ -131,12 +132,43 @@ async fn catch_up(site: &Site) {
     assert_eq!(stored.unwrap(), 1);
     let runs = Runs::default();
     let running = Running::start([&a, &b, &a, &b].map(|db| noting(db, HOUR_MS, &runs)));
-    until_so("it ran", SOON, async || counted(&a).await == 6).await;
+    until_so("it ran", SOON, async || counted(&a).await == Some(6)).await;
     // Who held the lease gives it up here; the others, each of whom was due too, must find that nothing is.
     running.stop().await;
-    assert_eq!((runs.lock().unwrap().len(), counted(&b).await), (1, 6));
+    assert_eq!((runs.lock().unwrap().len(), counted(&b).await), (1, Some(6)));
     let (due_ms,) = a.one::<(i64,)>("SELECT due_ms FROM job WHERE name = 'noting'", args![]).await.unwrap().unwrap();
     assert!((due_ms - a.clock().now_ms() - HOUR_MS).abs() < 60_000, "due again in an hour");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lost_the_lease_while_working_changes_nothing() {
+    databases(fenced).await;
+}
+
+async fn fenced(site: &Site) {
+    let (slow, quick) = (open(site).await, open(site).await);
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, waits) = (began.clone(), go.clone());
+    let stuck = Job::new("noting", Schedule::Every(HOUR_MS), slow.clone(), move || {
+        let (began, go) = (begins.clone(), waits.clone());
+        Box::pin(async move {
+            began.notify_one();
+            go.notified().await;
+            Err(std::io::Error::other("too late").into())
+        })
+    });
+    let late = Running::start([stuck]);
+    began.notified().await;
+    let ended: Result<u64, DbError> = slow.write(|tx| Box::pin(tx.run("UPDATE lease SET until_ms = 0", args![]))).await;
+    assert_eq!(ended.unwrap(), 1);
+    let runs = Runs::default();
+    let other = Running::start([noting(&quick, HOUR_MS, &runs)]);
+    until_so("the other ran it", SOON, async || counted(&quick).await == Some(1)).await;
+    go.notify_one();
+    late.stop().await;
+    other.stop().await;
+    let job = quick.one::<(i64, Option<String>)>("SELECT runs, last_error FROM job WHERE name = 'noting'", args![]).await.unwrap();
+    assert_eq!((job, runs.lock().unwrap().len()), (Some((1, None)), 1), "what the late one says does not count");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

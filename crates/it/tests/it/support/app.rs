@@ -9,10 +9,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt;
+use kernel::{Role, SessionId, UserId};
 use platform::config::Sources;
 use platform::db::{Query, args};
 use platform::keys::{KeyStore, Keys};
-use platform::token::TokenKey;
+use platform::token::{Claims, TokenKey};
 use serde_json::{Value, json};
 use server::{Config, Yard};
 use tempfile::TempDir;
@@ -175,6 +176,23 @@ impl App {
         let admin = self.admin().await;
         let organiser = self.in_role(&admin, "company").await;
         (organiser, admin)
+    }
+
+    /// People with a token each and no account: a claim looks at the token alone.
+    pub fn crowd(&self, count: usize) -> Vec<Person> {
+        let member = || {
+            let claims = self.claims(Role::Member);
+            let (id, username) = (claims.sub.to_string(), claims.name.clone());
+            Person { id, username, access: self.token_key.sign(&claims), refresh: String::new() }
+        };
+        std::iter::repeat_with(member).take(count).collect()
+    }
+
+    /// What a token of somebody new says, good for a minute from now.
+    pub fn claims(&self, role: Role) -> Claims {
+        let iat_ms = self.yard.clock().now_ms();
+        let exp = iat_ms / 1_000 + 60;
+        Claims { sub: UserId::fresh(), name: fresh_name("c"), role, sid: SessionId::fresh(), iat_ms, exp, reh: None }
     }
 
     /// The person with his next pair of tokens.

@@ -1,6 +1,6 @@
 //! The books of an offer: the log as it is served, and every table that must agree with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Router;
@@ -57,9 +57,9 @@ impl Books {
     }
 }
 
-/// Reads the whole log, checks it as a stranger would, and compares every table with it.
+/// Reads the whole log, checks it as a stranger would, and compares every table with it. Nobody may write meanwhile.
 pub async fn balanced(shop: &Shop, offer: OfferId) -> Books {
-    let served = Served { router: shop.log.clone(), prefix: shop.log_path(offer, ""), runtime: Handle::current() };
+    let served = Served::new(shop.log.clone(), shop.log_path(offer, ""));
     let report = tokio::task::block_in_place(|| verify(&served, &[]));
     assert!(report.verified, "the log is not true: {:#?}", report.violations);
     let leaves = read_leaves(&served, report.logs[0].size).await;
@@ -73,14 +73,18 @@ pub async fn balanced(shop: &Shop, offer: OfferId) -> Books {
     books
 }
 
-/// The log over its public routes.
-struct Served {
+/// A log over its public routes, below a path that ends in `/`.
+pub struct Served {
     router: Router,
     prefix: String,
     runtime: Handle,
 }
 
 impl Served {
+    pub fn new(router: Router, prefix: String) -> Served {
+        Served { router, prefix, runtime: Handle::current() }
+    }
+
     async fn get(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
         let request = Request::get(format!("{}{path}", self.prefix)).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -182,7 +186,10 @@ async fn compare_claims(db: &Db, offer: OfferId, books: &Books) {
             (seq as u64, told)
         })
         .collect();
-    assert_eq!(stored, books.claims, "the claims are not what the log says");
+    let seqs: BTreeSet<u64> = stored.keys().chain(books.claims.keys()).copied().collect();
+    for seq in seqs {
+        assert_eq!(stored.get(&seq), books.claims.get(&seq), "the row of claim {seq} is not what the log says");
+    }
 }
 
 async fn compare_head(db: &Db, offer: OfferId, books: &Books) {

@@ -74,10 +74,14 @@ impl Shop {
 
     /// Puts an offer up.
     pub async fn sell(&self, rules: Rules) -> OfferId {
+        self.try_sell(rules).await.unwrap()
+    }
+
+    pub async fn try_sell(&self, rules: Rules) -> Result<OfferId, Problem> {
         let offer = OfferId(rules.offer);
         let admission = self.admission.clone();
-        self.db.write(move |tx| Box::pin(async move { admission.create(tx, rules).await })).await.unwrap();
-        offer
+        self.db.write(move |tx| Box::pin(async move { admission.create(tx, rules).await })).await?;
+        Ok(offer)
     }
 
     /// One click.

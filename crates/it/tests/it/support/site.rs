@@ -20,6 +20,12 @@ pub struct Site {
 }
 
 impl Site {
+    /// An empty directory for SQLite.
+    pub fn sqlite() -> Site {
+        let dir = TempDir::new().unwrap();
+        Site { options: DbOptions::Sqlite { dir: dir.path().to_owned() }, dir: Some(dir) }
+    }
+
     /// Opens it as one more process would: connections and a clock of its own.
     pub async fn open(&self, context: &'static str) -> Db {
         open(context, &self.options, &Clock::default()).await.unwrap()
@@ -62,9 +68,16 @@ pub async fn databases(test: impl AsyncFn(&Site)) {
 /// Runs the test on SQLite.
 pub async fn sqlite(test: impl AsyncFn(&Site)) {
     eprintln!("-- on SQLite");
-    let dir = TempDir::new().unwrap();
-    let site = Site { options: DbOptions::Sqlite { dir: dir.path().to_owned() }, dir: Some(dir) };
-    Box::pin(test(&site)).await;
+    Box::pin(test(&Site::sqlite())).await;
+}
+
+/// Is there a PostgreSQL to test on? Says loudly where there is none.
+pub fn has_postgres() -> bool {
+    let there = std::env::var_os(POSTGRES).is_some();
+    if !there {
+        say_skipped();
+    }
+    there
 }
 
 /// Runs the test on PostgreSQL; says loudly that it does not where there is none.
