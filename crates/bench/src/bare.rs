@@ -41,22 +41,9 @@ struct Echo {
     size: Option<String>,
 }
 
-async fn bare(
-    Claimant(caller): Claimant,
-    IdPath(race_id): IdPath,
-    Body { value, .. }: Body<Want>,
-) -> Json<Echo> {
-    let (souvenir_id, size) = value
-        .souvenir
-        .map(|souvenir| (souvenir.id, souvenir.size))
-        .unzip();
-    Json(Echo {
-        user_id: caller.user.0,
-        race_id,
-        course: value.course,
-        souvenir_id,
-        size,
-    })
+async fn bare(Claimant(caller): Claimant, IdPath(race_id): IdPath, Body { value, .. }: Body<Want>) -> Json<Echo> {
+    let (souvenir_id, size) = value.souvenir.map(|souvenir| (souvenir.id, souvenir.size)).unzip();
+    Json(Echo { user_id: caller.user.0, race_id, course: value.course, souvenir_id, size })
 }
 
 #[cfg(test)]
@@ -72,13 +59,8 @@ mod tests {
     use super::*;
 
     async fn status(identity: Identity, path: &str, body: &str) -> StatusCode {
-        let request = Request::post(path)
-            .header("content-type", "application/json")
-            .body(body.to_owned());
-        let answer = routes()
-            .layer(Extension(identity))
-            .oneshot(request.expect("a request"))
-            .await;
+        let request = Request::post(path).header("content-type", "application/json").body(body.to_owned());
+        let answer = routes().layer(Extension(identity)).oneshot(request.expect("a request")).await;
         answer.expect("an answer").status()
     }
 
@@ -95,20 +77,10 @@ mod tests {
         };
         let path = format!("/api/v1/races/{}/bare", Uuid::now_v7());
         assert_eq!(status(known(), &path, "{}").await, StatusCode::OK);
-        assert_eq!(
-            status(Identity::Anonymous, &path, "{}").await,
-            StatusCode::UNAUTHORIZED
-        );
-        assert_eq!(
-            status(known(), "/api/v1/races/7/bare", "{}").await,
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(status(Identity::Anonymous, &path, "{}").await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(known(), "/api/v1/races/7/bare", "{}").await, StatusCode::NOT_FOUND);
         for body in [r#"{"course":""}"#, r#"{"other":1}"#, r#"{"course":7}"#] {
-            assert_eq!(
-                status(known(), &path, body).await,
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "{body}"
-            );
+            assert_eq!(status(known(), &path, body).await, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
         }
     }
 }

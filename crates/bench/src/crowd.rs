@@ -35,23 +35,11 @@ pub struct Click {
 }
 
 /// The route that costs the least; `yard` adds it.
-pub const BARE: Click = Click {
-    path: "bare",
-    status: 200,
-    says: "\"course\":",
-};
+pub const BARE: Click = Click { path: "bare", status: 200, says: "\"course\":" };
 /// A claim while there is enough for everybody.
-pub const GRANTED: Click = Click {
-    path: "registrations",
-    status: 201,
-    says: "\"state\":\"held\"",
-};
+pub const GRANTED: Click = Click { path: "registrations", status: 201, says: "\"state\":\"held\"" };
 /// A claim after the last unit.
-pub const REFUSED: Click = Click {
-    path: "registrations",
-    status: 409,
-    says: "\"admission/sold-out\"",
-};
+pub const REFUSED: Click = Click { path: "registrations", status: 409, says: "\"admission/sold-out\"" };
 
 impl Crowd {
     /// `people` before an offer of `capacity` places.
@@ -68,20 +56,9 @@ impl Crowd {
         let client = reqwest::Client::new();
         let base = reqwest::Url::parse(&format!("http://{}/api/v1/admin/rehearsals", yard.addr))?;
         let body = serde_json::json!({ "people": people, "capacity": capacity, "ttl_s": TTL_S });
-        let made = client
-            .post(base.clone())
-            .bearer_auth(admin)
-            .json(&body)
-            .send()
-            .await?
-            .error_for_status();
+        let made = client.post(base.clone()).bearer_auth(admin).json(&body).send().await?.error_for_status();
         let made: Rehearsal = made.context("no rehearsal")?.json().await?;
-        let list = client
-            .get(base.join(&made.token_url)?)
-            .bearer_auth(admin)
-            .send()
-            .await?
-            .error_for_status();
+        let list = client.get(base.join(&made.token_url)?).bearer_auth(admin).send().await?.error_for_status();
         let mut list = list.context("no tokens")?;
         let mut tokens = Vec::with_capacity(people);
         let mut rest = Vec::new();
@@ -93,50 +70,23 @@ impl Crowd {
                 let line = &rest[whole..whole + end];
                 whole += end + 1;
                 if !line.is_empty() {
-                    tokens.push(
-                        serde_json::from_slice::<Token>(line)
-                            .context("a line of the tokens")?
-                            .token,
-                    );
+                    tokens.push(serde_json::from_slice::<Token>(line).context("a line of the tokens")?.token);
                 }
             }
             rest.drain(..whole);
         }
         if !rest.is_empty() {
-            tokens.push(
-                serde_json::from_slice::<Token>(&rest)
-                    .context("the last line of the tokens")?
-                    .token,
-            );
+            tokens.push(serde_json::from_slice::<Token>(&rest).context("the last line of the tokens")?.token);
         }
-        ensure!(
-            tokens.len() == people,
-            "{} tokens for {people} people",
-            tokens.len()
-        );
-        Ok(Crowd {
-            race: made.race_id,
-            tokens,
-        })
+        ensure!(tokens.len() == people, "{} tokens for {people} people", tokens.len());
+        Ok(Crowd { race: made.race_id, tokens })
     }
 
     /// All of `who` click once, as fast as the yard answers `connections` of them at a time.
-    pub async fn rush(
-        &self,
-        yard: &Yard,
-        who: Range<usize>,
-        click: Click,
-        connections: usize,
-    ) -> Result<Summary> {
+    pub async fn rush(&self, yard: &Yard, who: Range<usize>, click: Click, connections: usize) -> Result<Summary> {
         let requests = self.requests(yard, who, click)?;
         let watch = Watch::new(click);
-        let summary = load::closed_loop(
-            yard.addr,
-            &options(connections),
-            requests,
-            watch.on_answer(),
-        )
-        .await;
+        let summary = load::closed_loop(yard.addr, &options(connections), requests, watch.on_answer()).await;
         watch.judge(summary)
     }
 
@@ -152,36 +102,19 @@ impl Crowd {
         let arrivals = load::poisson(who.len(), per_s, 1);
         let requests = self.requests(yard, who, click)?;
         let watch = Watch::new(click);
-        let summary = load::open_loop(
-            yard.addr,
-            &options(connections),
-            requests,
-            arrivals,
-            watch.on_answer(),
-        )
-        .await;
+        let summary = load::open_loop(yard.addr, &options(connections), requests, arrivals, watch.on_answer()).await;
         watch.judge(summary)
     }
 
     fn requests(&self, yard: &Yard, who: Range<usize>, click: Click) -> Result<Arc<[Request]>> {
-        let (host, path) = (
-            yard.host(),
-            format!("/api/v1/races/{}/{}", self.race, click.path),
-        );
+        let (host, path) = (yard.host(), format!("/api/v1/races/{}/{}", self.race, click.path));
         let body = serde_json::json!({});
-        self.tokens[who]
-            .iter()
-            .map(|token| Request::post(&host, &path, Some(token), &body))
-            .collect()
+        self.tokens[who].iter().map(|token| Request::post(&host, &path, Some(token), &body)).collect()
     }
 }
 
 fn options(connections: usize) -> Options {
-    Options {
-        connections,
-        timeout: ANSWER_MAX,
-        retry: None,
-    }
+    Options { connections, timeout: ANSWER_MAX, retry: None }
 }
 
 /// Notices answers that are not what was clicked for: a wrong answer is quick, and no measure of anything.
@@ -193,10 +126,7 @@ struct Watch {
 
 impl Watch {
     fn new(click: Click) -> Watch {
-        Watch {
-            click,
-            odd: Arc::default(),
-        }
+        Watch { click, odd: Arc::default() }
     }
 
     fn on_answer(&self) -> impl Fn(Answer<'_>) + Send + Sync + 'static {
@@ -204,12 +134,8 @@ impl Watch {
         move |answer| {
             let says = click.says.as_bytes();
             let read = answer.index.is_multiple_of(READ_EVERY);
-            if answer.status != click.status
-                || read && !answer.body.windows(says.len()).any(|part| part == says)
-            {
-                odd.get_or_init(|| {
-                    format!("{} {}", answer.status, String::from_utf8_lossy(answer.body))
-                });
+            if answer.status != click.status || read && !answer.body.windows(says.len()).any(|part| part == says) {
+                odd.get_or_init(|| format!("{} {}", answer.status, String::from_utf8_lossy(answer.body)));
             }
         }
     }

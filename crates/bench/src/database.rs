@@ -34,13 +34,8 @@ impl Database {
         match db {
             Db::Sqlite => Ok(Database::Sqlite),
             Db::Postgres => {
-                let url =
-                    std::env::var(URL).with_context(|| format!("--db postgres needs {URL}"))?;
-                Ok(Database::Postgres {
-                    server: url
-                        .parse()
-                        .with_context(|| format!("{URL} is not an address"))?,
-                })
+                let url = std::env::var(URL).with_context(|| format!("--db postgres needs {URL}"))?;
+                Ok(Database::Postgres { server: url.parse().with_context(|| format!("{URL} is not an address"))? })
             }
         }
     }
@@ -48,16 +43,11 @@ impl Database {
     /// An empty database for the yard that keeps its files in `data`.
     pub async fn create(&self, data: &Path) -> Result<Place> {
         match self {
-            Database::Sqlite => Ok(Place::Sqlite {
-                data: data.to_owned(),
-            }),
+            Database::Sqlite => Ok(Place::Sqlite { data: data.to_owned() }),
             Database::Postgres { server } => {
                 let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
                 command(server, format!("CREATE DATABASE {name}")).await?;
-                Ok(Place::Postgres {
-                    server: server.clone(),
-                    name,
-                })
+                Ok(Place::Postgres { server: server.clone(), name })
             }
         }
     }
@@ -78,9 +68,7 @@ impl Place {
             Place::Sqlite { data } => {
                 let mut rows = Rows::new();
                 for file in sqlite_files(data)? {
-                    sqlite_rows(&file, &mut rows)
-                        .await
-                        .with_context(|| format!("cannot read {}", file.display()))?;
+                    sqlite_rows(&file, &mut rows).await.with_context(|| format!("cannot read {}", file.display()))?;
                 }
                 Ok(rows)
             }
@@ -92,9 +80,7 @@ impl Place {
     pub async fn remove(self) -> Result<()> {
         match self {
             Place::Sqlite { .. } => Ok(()),
-            Place::Postgres { server, name } => {
-                command(&server, format!("DROP DATABASE {name} WITH (FORCE)")).await
-            }
+            Place::Postgres { server, name } => command(&server, format!("DROP DATABASE {name} WITH (FORCE)")).await,
         }
     }
 }
@@ -106,13 +92,9 @@ fn address(server: &reqwest::Url, name: &str) -> String {
 }
 
 async fn command(server: &reqwest::Url, sql: String) -> Result<()> {
-    let mut connection = PgConnection::connect(server.as_str())
-        .await
-        .context("PostgreSQL does not answer")?;
+    let mut connection = PgConnection::connect(server.as_str()).await.context("PostgreSQL does not answer")?;
     // The only name in it is one made here.
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(&mut connection)
-        .await?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
@@ -136,19 +118,13 @@ async fn postgres_rows(url: &str) -> Result<Rows> {
 
 async fn sqlite_rows(file: &Path, rows: &mut Rows) -> Result<()> {
     let context = file.file_stem().unwrap_or_default().to_string_lossy();
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(file)
-        .read_only(true);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    let tables = sqlx::query(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-    );
+    let tables =
+        sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
     for table in tables.fetch_all(&mut connection).await? {
         let table: String = table.get(0);
-        let count = AssertSqlSafe(format!(
-            "SELECT count(*) FROM \"{}\"",
-            table.replace('"', "\"\"")
-        ));
+        let count = AssertSqlSafe(format!("SELECT count(*) FROM \"{}\"", table.replace('"', "\"\"")));
         let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await?;
         rows.insert(format!("{context}.{table}"), count);
     }
@@ -181,14 +157,8 @@ fn sqlite_files(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Rows that came in per unit of `done`, table by table; tables that grew by less than one in ten thousand are left out.
 pub fn growth(before: &Rows, after: &Rows, done: usize) -> Vec<(String, f64)> {
-    let per = |table: &String, count: i64| {
-        (count - before.get(table).unwrap_or(&0)) as f64 / done.max(1) as f64
-    };
-    after
-        .iter()
-        .map(|(table, count)| (table.clone(), per(table, *count)))
-        .filter(|(_, per)| *per > 0.000_1)
-        .collect()
+    let per = |table: &String, count: i64| (count - before.get(table).unwrap_or(&0)) as f64 / done.max(1) as f64;
+    after.iter().map(|(table, count)| (table.clone(), per(table, *count))).filter(|(_, per)| *per > 0.000_1).collect()
 }
 
 #[cfg(test)]
@@ -201,42 +171,24 @@ mod tests {
         std::fs::create_dir(dir.path().join("deep")).expect("a directory");
         std::fs::write(dir.path().join("note.txt"), "not a database").expect("a file");
         for (file, rows) in [("a.db", 2), ("deep/b.db", 3)] {
-            let options = sqlx::sqlite::SqliteConnectOptions::new()
-                .filename(dir.path().join(file))
-                .create_if_missing(true);
-            let mut connection = SqliteConnection::connect_with(&options)
-                .await
-                .expect("a database");
-            sqlx::raw_sql("CREATE TABLE t (x)")
-                .execute(&mut connection)
-                .await
-                .expect("a table");
+            let options =
+                sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join(file)).create_if_missing(true);
+            let mut connection = SqliteConnection::connect_with(&options).await.expect("a database");
+            sqlx::raw_sql("CREATE TABLE t (x)").execute(&mut connection).await.expect("a table");
             for _ in 0..rows {
-                sqlx::raw_sql("INSERT INTO t VALUES (1)")
-                    .execute(&mut connection)
-                    .await
-                    .expect("a row");
+                sqlx::raw_sql("INSERT INTO t VALUES (1)").execute(&mut connection).await.expect("a row");
             }
         }
-        let place = Place::Sqlite {
-            data: dir.path().to_owned(),
-        };
+        let place = Place::Sqlite { data: dir.path().to_owned() };
         let rows = place.rows().await.expect("counts");
         assert_eq!(rows, [("a.t".to_owned(), 2), ("b.t".to_owned(), 3)].into());
     }
 
     #[test]
     fn growth_is_per_unit_and_leaves_out_what_stood_still() {
-        let rows = |list: &[(&str, i64)]| {
-            list.iter()
-                .map(|(table, count)| ((*table).to_owned(), *count))
-                .collect::<Rows>()
-        };
-        let grown = growth(
-            &rows(&[("claim", 10), ("user", 5)]),
-            &rows(&[("claim", 30), ("user", 5), ("blob", 2)]),
-            20,
-        );
+        let rows =
+            |list: &[(&str, i64)]| list.iter().map(|(table, count)| ((*table).to_owned(), *count)).collect::<Rows>();
+        let grown = growth(&rows(&[("claim", 10), ("user", 5)]), &rows(&[("claim", 30), ("user", 5), ("blob", 2)]), 20);
         assert_eq!(grown, [("blob".to_owned(), 0.1), ("claim".to_owned(), 1.0)]);
     }
 }

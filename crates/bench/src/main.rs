@@ -37,7 +37,8 @@ pub struct Args {
     /// Runs of each measurement, each on a fresh yard; their median counts.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub runs: u32,
-    /// People in one measurement, each with a token of his own.
+    /// People in one measurement, each with a token of his own; a yard has three times as many at once, and remembers
+    /// the tokens of 100,000.
     #[arg(long, default_value_t = 30_000, value_parser = at_least_one)]
     pub people: usize,
     /// Connections of the closed loop.
@@ -85,14 +86,8 @@ pub enum Db {
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let program = arguments.next();
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == "yard")
-    {
-        return server::cli::main(
-            program.into_iter().chain(arguments.skip(1)),
-            Some(bare::routes()),
-        );
+    if std::env::args_os().nth(1).is_some_and(|first| first == "yard") {
+        return server::cli::main(program.into_iter().chain(arguments.skip(1)), Some(bare::routes()));
     }
     match measure(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,9 +101,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn measure(args: Args) -> Result<()> {
     // reqwest is built without a provider of its own.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
+    rustls::crypto::ring::default_provider().install_default().ok();
     tokio::select! {
         // Why: ended this way, the yards that were started end too.
         () = interrupted() => anyhow::bail!("interrupted"),
@@ -117,27 +110,27 @@ async fn measure(args: Args) -> Result<()> {
 }
 
 async fn run(args: &Args) -> Result<()> {
-    let database = Database::new(args.db)?;
     let mut report = Report::new(args.db);
-    let asked = |scenario| args.scenarios.is_empty() || args.scenarios.contains(&scenario);
-    if asked(Scenario::Start) || asked(Scenario::Memory) {
-        standing::measure(args, &database, &asked, &mut report).await?;
-    }
-    if [
-        Scenario::Bare,
-        Scenario::Grant,
-        Scenario::Refusal,
-        Scenario::Repeat,
-    ]
-    .into_iter()
-    .any(asked)
-    {
-        rates::measure(args, &database, &asked, &mut report).await?;
-    }
+    let ended = scenarios(args, &mut report).await;
+    // What was measured before something went wrong is worth reading, but no result for programs.
     print!("{report}");
+    ended?;
     if let Some(path) = &args.json {
         let list = serde_json::to_vec_pretty(&report.rows())?;
         std::fs::write(path, list).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+async fn scenarios(args: &Args, report: &mut Report) -> Result<()> {
+    let database = Database::new(args.db)?;
+    let asked = |scenario| args.scenarios.is_empty() || args.scenarios.contains(&scenario);
+    if asked(Scenario::Start) || asked(Scenario::Memory) {
+        standing::measure(args, &database, &asked, report).await?;
+    }
+    let rates = [Scenario::Bare, Scenario::Grant, Scenario::Refusal, Scenario::Repeat];
+    if rates.into_iter().any(asked) {
+        rates::measure(args, &database, &asked, report).await?;
     }
     Ok(())
 }

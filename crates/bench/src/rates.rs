@@ -33,17 +33,14 @@ pub async fn measure(
     asked: &impl Fn(Scenario) -> bool,
     report: &mut Report,
 ) -> Result<()> {
+    let refusals = asked(Scenario::Refusal) || asked(Scenario::Repeat);
     for number in 0..args.runs {
         eprintln!("run {} of {}", number + 1, args.runs);
-        let ground = Ground::new(args, database).await?;
-        let yard = ground.start().await?;
-        let admin = ground.admin(&yard).await?;
-        if asked(Scenario::Refusal) || asked(Scenario::Repeat) {
-            refused(args, &yard, &admin, asked, report).await?;
+        // A yard for each crowd: two crowds are more tokens than one yard remembers, and the second would stay cold.
+        granted(args, database, asked(Scenario::Grant), report).await?;
+        if refusals {
+            refused(args, database, asked, report).await?;
         }
-        granted(args, &ground, &yard, &admin, asked(Scenario::Grant), report).await?;
-        yard.stop().await?;
-        ground.remove().await?;
     }
     if args.claims > 0 && asked(Scenario::Grant) {
         full(args, database, Scenario::Grant, report).await?;
@@ -55,97 +52,67 @@ pub async fn measure(
 }
 
 /// The bare route and, if asked for, grants, before an offer with a place for everybody.
-async fn granted(
-    args: &Args,
-    ground: &Ground,
-    yard: &Yard,
-    admin: &str,
-    grants: bool,
-    report: &mut Report,
-) -> Result<()> {
+async fn granted(args: &Args, database: &Database, grants: bool, report: &mut Report) -> Result<()> {
+    let ground = Ground::new(args, database).await?;
+    let yard = ground.start().await?;
+    let admin = ground.admin(&yard).await?;
     let [first, second, third] = slices(args.people);
-    let crowd = Crowd::gather(yard, admin, third.end, third.end + 1).await?;
-    let run = Run {
-        args,
-        yard,
-        crowd: &crowd,
-        claims: 0,
-    };
+    let crowd = Crowd::gather(&yard, &admin, third.end, third.end + 1).await?;
+    let run = Run { args, yard: &yard, crowd: &crowd, claims: 0 };
     let bare_cold = run.rush(first.clone(), BARE).await?;
     let bare = run.rush(first.clone(), BARE).await?;
     report.add(run.kind(Scenario::Bare, Cache::Cold), bare_cold);
     report.add(run.kind(Scenario::Bare, Cache::Warm), bare);
-    run.stream(Scenario::Bare, first.clone(), BARE, bare, report)
-        .await?;
+    run.stream(Scenario::Bare, first.clone(), BARE, bare, report).await?;
     if grants {
         let before = ground.place().rows().await?;
         let granted = run.rush(first, GRANTED).await?;
         report.add_beside(run.kind(Scenario::Grant, Cache::Warm), granted, bare);
         report.set_rows_per_grant(growth(&before, &ground.place().rows().await?, args.people));
         let granted_cold = run.rush(second, GRANTED).await?;
-        report.add_beside(
-            run.kind(Scenario::Grant, Cache::Cold),
-            granted_cold,
-            bare_cold,
-        );
+        report.add_beside(run.kind(Scenario::Grant, Cache::Cold), granted_cold, bare_cold);
         run.rush(third.clone(), BARE).await?;
-        run.stream(Scenario::Grant, third, GRANTED, granted, report)
-            .await?;
+        run.stream(Scenario::Grant, third, GRANTED, granted, report).await?;
     }
-    Ok(())
+    yard.stop().await?;
+    ground.remove().await
 }
 
 /// First and repeated refusals, before an offer whose only place is gone.
 async fn refused(
     args: &Args,
-    yard: &Yard,
-    admin: &str,
+    database: &Database,
     asked: &impl Fn(Scenario) -> bool,
     report: &mut Report,
 ) -> Result<()> {
+    let ground = Ground::new(args, database).await?;
+    let yard = ground.start().await?;
+    let admin = ground.admin(&yard).await?;
     let [first, second, third] = slices(args.people);
-    let crowd = Crowd::gather(yard, admin, third.end + 1, 1).await?;
-    crowd
-        .rush(yard, third.end..third.end + 1, GRANTED, 1)
-        .await
-        .context("the only place")?;
-    let run = Run {
-        args,
-        yard,
-        crowd: &crowd,
-        claims: 0,
-    };
+    let crowd = Crowd::gather(&yard, &admin, third.end + 1, 1).await?;
+    crowd.rush(&yard, third.end..third.end + 1, GRANTED, 1).await.context("the only place")?;
+    let run = Run { args, yard: &yard, crowd: &crowd, claims: 0 };
     let bare_cold = run.rush(first.clone(), BARE).await?;
     let bare = run.rush(first.clone(), BARE).await?;
     let refused = run.rush(first.clone(), REFUSED).await?;
     if asked(Scenario::Refusal) {
         report.add_beside(run.kind(Scenario::Refusal, Cache::Warm), refused, bare);
         let refused_cold = run.rush(second, REFUSED).await?;
-        report.add_beside(
-            run.kind(Scenario::Refusal, Cache::Cold),
-            refused_cold,
-            bare_cold,
-        );
+        report.add_beside(run.kind(Scenario::Refusal, Cache::Cold), refused_cold, bare_cold);
         run.rush(third.clone(), BARE).await?;
-        run.stream(Scenario::Refusal, third, REFUSED, refused, report)
-            .await?;
+        run.stream(Scenario::Refusal, third, REFUSED, refused, report).await?;
     }
     if asked(Scenario::Repeat) {
         let repeated = run.rush(first.clone(), REFUSED).await?;
         report.add_beside(run.kind(Scenario::Repeat, Cache::Warm), repeated, bare);
-        run.stream(Scenario::Repeat, first, REFUSED, repeated, report)
-            .await?;
+        run.stream(Scenario::Repeat, first, REFUSED, repeated, report).await?;
     }
-    Ok(())
+    yard.stop().await?;
+    ground.remove().await
 }
 
 /// Grants or first refusals of an offer that already holds many claims, by a process that has just started.
-async fn full(
-    args: &Args,
-    database: &Database,
-    scenario: Scenario,
-    report: &mut Report,
-) -> Result<()> {
+async fn full(args: &Args, database: &Database, scenario: Scenario, report: &mut Report) -> Result<()> {
     let (claims, people, runs) = (args.claims, args.people, args.runs as usize);
     // Those who fill it, the first of the fresh process, the runs, and one who takes the only place, or nothing.
     let all = claims + 1 + people * runs + 1;
@@ -158,32 +125,19 @@ async fn full(
     let admin = ground.admin(&yard).await?;
     let crowd = Crowd::gather(&yard, &admin, all, capacity).await?;
     if capacity == 1 {
-        crowd
-            .rush(&yard, all - 1..all, GRANTED, 1)
-            .await
-            .context("the only place")?;
+        crowd.rush(&yard, all - 1..all, GRANTED, 1).await.context("the only place")?;
     }
     for start in (0..claims).step_by(FILL_AT_ONCE) {
         let end = claims.min(start + FILL_AT_ONCE);
-        let rush = crowd
-            .rush(&yard, start..end, click, args.connections)
-            .await?;
+        let rush = crowd.rush(&yard, start..end, click, args.connections).await?;
         eprintln!("filling: {end} of {claims}, {:.0} req/s", rush.rps);
     }
     yard.stop().await?;
 
     let yard = ground.start().await?;
     let first = crowd.rush(&yard, claims..claims + 1, click, 1).await?;
-    report.add(
-        Kind::First { scenario, claims },
-        first.elapsed.as_secs_f64() * 1e3,
-    );
-    let run = Run {
-        args,
-        yard: &yard,
-        crowd: &crowd,
-        claims,
-    };
+    report.add(Kind::First { scenario, claims }, first.elapsed.as_secs_f64() * 1e3);
+    let run = Run { args, yard: &yard, crowd: &crowd, claims };
     for start in (0..runs).map(|number| claims + 1 + number * people) {
         let who = start..start + people;
         run.rush(who.clone(), BARE).await?;
@@ -197,20 +151,12 @@ async fn full(
 
 impl Run<'_> {
     fn kind(&self, scenario: Scenario, cache: Cache) -> Kind {
-        Kind::Rate {
-            scenario,
-            claims: self.claims,
-            cache,
-        }
+        Kind::Rate { scenario, claims: self.claims, cache }
     }
 
     /// Closed loop: requests per second.
     async fn rush(&self, who: Range<usize>, click: Click) -> Result<f64> {
-        Ok(self
-            .crowd
-            .rush(self.yard, who, click, self.args.connections)
-            .await?
-            .rps)
+        Ok(self.crowd.rush(self.yard, who, click, self.args.connections).await?.rps)
     }
 
     /// Open loop at a share of `per_s`: reports the 99th percentile of the latency.
@@ -222,25 +168,10 @@ impl Run<'_> {
         per_s: f64,
         report: &mut Report,
     ) -> Result<()> {
-        let summary = self
-            .crowd
-            .stream(
-                self.yard,
-                who,
-                click,
-                per_s * OPEN_SHARE,
-                self.args.connections,
-            )
-            .await?;
-        report.add_p99(
-            self.kind(scenario, Cache::Warm),
-            summary.histogram.p99().as_secs_f64() * 1e3,
-        );
+        let summary = self.crowd.stream(self.yard, who, click, per_s * OPEN_SHARE, self.args.connections).await?;
+        report.add_p99(self.kind(scenario, Cache::Warm), summary.histogram.p99().as_secs_f64() * 1e3);
         if summary.overflow > 0 {
-            eprintln!(
-                "  {} requests found no free connection at their time",
-                summary.overflow
-            );
+            eprintln!("  {} requests found no free connection at their time", summary.overflow);
         }
         Ok(())
     }

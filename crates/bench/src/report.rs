@@ -19,11 +19,7 @@ pub enum Cache {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Requests per second, with an offer that held `claims` before.
-    Rate {
-        scenario: Scenario,
-        claims: usize,
-        cache: Cache,
-    },
+    Rate { scenario: Scenario, claims: usize, cache: Cache },
     /// Milliseconds from the start of a process to its first answer, with an empty or a used data directory.
     Start { fresh: bool },
     /// Megabytes (10^6 bytes) at rest.
@@ -84,11 +80,7 @@ pub struct Row {
 
 impl Report {
     pub fn new(db: Db) -> Report {
-        Report {
-            db,
-            runs: BTreeMap::new(),
-            rows_per_grant: Vec::new(),
-        }
+        Report { db, runs: BTreeMap::new(), rows_per_grant: Vec::new() }
     }
 
     /// Adds one run and tells it, so that a long bench can be followed.
@@ -113,30 +105,14 @@ impl Report {
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        self.runs
-            .iter()
-            .filter(|(_, runs)| !runs.values.is_empty())
-            .map(|(kind, runs)| self.row(*kind, runs))
-            .collect()
+        self.runs.iter().filter(|(_, runs)| !runs.values.is_empty()).map(|(kind, runs)| self.row(*kind, runs)).collect()
     }
 
     fn row(&self, kind: Kind, runs: &Runs) -> Row {
         let value = median(&runs.values);
-        let ratios: Vec<f64> = runs
-            .values
-            .iter()
-            .zip(&runs.bare)
-            .map(|(value, bare)| value / bare)
-            .collect();
+        let ratios: Vec<f64> = runs.values.iter().zip(&runs.bare).map(|(value, bare)| value / bare).collect();
         let ratio = (!ratios.is_empty()).then(|| median(&ratios));
-        let is_grant = matches!(
-            kind,
-            Kind::Rate {
-                scenario: Scenario::Grant,
-                claims: 0,
-                cache: Cache::Warm
-            }
-        );
+        let is_grant = matches!(kind, Kind::Rate { scenario: Scenario::Grant, claims: 0, cache: Cache::Warm });
         let (rps, values) = match kind {
             Kind::Rate { .. } => (runs.values.clone(), Vec::new()),
             _ => (Vec::new(), runs.values.clone()),
@@ -150,21 +126,9 @@ impl Report {
             unit: kind.unit(),
             ratio,
             p99_ms: (!runs.p99_ms.is_empty()).then(|| median(&runs.p99_ms)),
-            cache: if let Kind::Rate { cache, .. } = kind {
-                Some(cache)
-            } else {
-                None
-            },
-            claims: if let Kind::Rate { claims, .. } | Kind::First { claims, .. } = kind {
-                Some(claims)
-            } else {
-                None
-            },
-            fresh: if let Kind::Start { fresh } = kind {
-                Some(fresh)
-            } else {
-                None
-            },
+            cache: if let Kind::Rate { cache, .. } = kind { Some(cache) } else { None },
+            claims: if let Kind::Rate { claims, .. } | Kind::First { claims, .. } = kind { Some(claims) } else { None },
+            fresh: if let Kind::Start { fresh } = kind { Some(fresh) } else { None },
             bare_rps: runs.bare.clone(),
             values,
             rows_per_grant: is_grant.then(|| self.rows_per_grant.iter().cloned().collect()),
@@ -177,24 +141,12 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dash = || "-".to_owned();
-        writeln!(
-            f,
-            "{:<42} {:>12} {:<6} {:>6} {:>9}  target",
-            "", "median", "", "ratio", "p99 ms"
-        )?;
+        writeln!(f, "{:<42} {:>12} {:<6} {:>6} {:>9}  target", "", "median", "", "ratio", "p99 ms")?;
         for (kind, runs) in self.runs.iter().filter(|(_, runs)| !runs.values.is_empty()) {
             let row = self.row(*kind, runs);
             let ratio = row.ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"));
-            let p99 = row
-                .p99_ms
-                .map_or_else(dash, |p99_ms| format!("{p99_ms:.1}"));
-            write!(
-                f,
-                "{:<42} {:>12.1} {:<6} {ratio:>6} {p99:>9}",
-                kind.name(),
-                row.median,
-                row.unit
-            )?;
+            let p99 = row.p99_ms.map_or_else(dash, |p99_ms| format!("{p99_ms:.1}"));
+            write!(f, "{:<42} {:>12.1} {:<6} {ratio:>6} {p99:>9}", kind.name(), row.median, row.unit)?;
             match (row.target, row.met) {
                 (Some(target), Some(true)) => writeln!(f, "  {target}: met")?,
                 (Some(target), _) => writeln!(f, "  {target}: MISSED")?,
@@ -231,9 +183,7 @@ impl Kind {
     fn name(self) -> String {
         let scenario = format!("{:?}", self.scenario()).to_lowercase();
         match self {
-            Kind::Rate {
-                claims: 0, cache, ..
-            } => format!("{scenario}, tokens {}", cache.name()),
+            Kind::Rate { claims: 0, cache, .. } => format!("{scenario}, tokens {}", cache.name()),
             Kind::Rate { claims, cache, .. } => {
                 format!("{scenario}, tokens {}, after {claims}", cache.name())
             }
@@ -264,14 +214,7 @@ enum Target {
 
 fn target(kind: Kind, db: Db) -> Option<Target> {
     match (kind, db) {
-        (
-            Kind::Rate {
-                scenario,
-                cache: Cache::Warm,
-                ..
-            },
-            _,
-        ) => match (scenario, db) {
+        (Kind::Rate { scenario, cache: Cache::Warm, .. }, _) => match (scenario, db) {
             (Scenario::Bare, _) => Some(Target::RateMin(25_000.0)),
             (Scenario::Grant, Db::Sqlite) => Some(Target::RatioMin(0.25)),
             (Scenario::Grant, Db::Postgres) => Some(Target::RatioMin(0.2)),
@@ -323,21 +266,13 @@ mod tests {
     use super::*;
 
     fn rate(scenario: Scenario, claims: usize, cache: Cache) -> Kind {
-        Kind::Rate {
-            scenario,
-            claims,
-            cache,
-        }
+        Kind::Rate { scenario, claims, cache }
     }
 
     #[test]
     fn a_ratio_is_to_the_bare_route_of_the_same_run() {
         let mut report = Report::new(Db::Sqlite);
-        for (bare, grant) in [
-            (40_000.0, 8_000.0),
-            (30_000.0, 12_000.0),
-            (44_000.0, 11_000.0),
-        ] {
+        for (bare, grant) in [(40_000.0, 8_000.0), (30_000.0, 12_000.0), (44_000.0, 11_000.0)] {
             report.add(rate(Scenario::Bare, 0, Cache::Warm), bare);
             report.add_beside(rate(Scenario::Grant, 0, Cache::Warm), grant, bare);
         }
@@ -347,38 +282,17 @@ mod tests {
         report.set_rows_per_grant(vec![("claim".to_owned(), 1.0)]);
         let rows = serde_json::to_value(report.rows()).expect("JSON");
         let list = rows.as_array().expect("a list");
-        let of =
-            |scenario: &'static str| list.iter().filter(move |row| row["scenario"] == scenario);
-        let [warm, cold] = of("grant").collect::<Vec<_>>()[..] else {
-            panic!("two grants")
-        };
-        assert_eq!(
-            warm["rps"],
-            serde_json::json!([8_000.0, 12_000.0, 11_000.0])
-        );
-        assert_eq!(
-            (&warm["median"], &warm["ratio"]),
-            (&11_000.0.into(), &0.25.into())
-        );
-        assert_eq!(
-            (&warm["p99_ms"], &warm["db"], &warm["met"]),
-            (&7.0.into(), &"sqlite".into(), &true.into())
-        );
+        let of = |scenario: &'static str| list.iter().filter(move |row| row["scenario"] == scenario);
+        let [warm, cold] = of("grant").collect::<Vec<_>>()[..] else { panic!("two grants") };
+        assert_eq!(warm["rps"], serde_json::json!([8_000.0, 12_000.0, 11_000.0]));
+        assert_eq!((&warm["median"], &warm["ratio"]), (&11_000.0.into(), &0.25.into()));
+        assert_eq!((&warm["p99_ms"], &warm["db"], &warm["met"]), (&7.0.into(), &"sqlite".into(), &true.into()));
         assert_eq!(warm["rows_per_grant"]["claim"], 1.0);
-        assert_eq!(
-            (&cold["cache"], &cold["ratio"], cold["p99_ms"].is_null()),
-            (&"cold".into(), &0.5.into(), true)
-        );
+        assert_eq!((&cold["cache"], &cold["ratio"], cold["p99_ms"].is_null()), (&"cold".into(), &0.5.into(), true));
         let memory = of("memory").next().expect("memory");
-        assert_eq!(
-            (&memory["rps"], &memory["values"]),
-            (&serde_json::json!([]), &serde_json::json!([90.0]))
-        );
+        assert_eq!((&memory["rps"], &memory["values"]), (&serde_json::json!([]), &serde_json::json!([90.0])));
         let text = report.to_string();
-        assert!(
-            text.contains("ratio >= 0.25: met") && text.contains("< 80 MB: MISSED"),
-            "{text}"
-        );
+        assert!(text.contains("ratio >= 0.25: met") && text.contains("< 80 MB: MISSED"), "{text}");
     }
 
     #[test]

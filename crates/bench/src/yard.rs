@@ -46,21 +46,13 @@ impl Ground {
     pub async fn new(args: &Args, database: &Database) -> Result<Ground> {
         let own = std::env::current_exe().context("this program has no path")?;
         let beside = own.parent().context("this program has no directory")?;
-        let data = tempfile::Builder::new()
-            .prefix("bench-")
-            .tempdir_in(beside)?;
+        let data = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
         let (program, own) = match &args.yard {
             Some(program) => (program.clone(), false),
             None => (own, true),
         };
         let place = database.create(data.path()).await?;
-        Ok(Ground {
-            program,
-            own,
-            data,
-            place,
-            password: uuid::Uuid::new_v4().to_string(),
-        })
+        Ok(Ground { program, own, data, place, password: uuid::Uuid::new_v4().to_string() })
     }
 
     /// Starts the yard and waits until it is ready.
@@ -68,34 +60,12 @@ impl Ground {
         let addr = free_address()?;
         let port = addr.port().to_string();
         let mut command = self.command();
-        command
-            .args([
-                "serve",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port,
-                "--data-dir",
-            ])
-            .arg(self.data.path());
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
-        command
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.args(["serve", "--bind", "127.0.0.1", "--port", &port, "--data-dir"]).arg(self.data.path());
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).kill_on_drop(true);
         let begun = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let mut yard = Yard {
-            child,
-            addr,
-            started: Duration::ZERO,
-        };
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut yard = Yard { child, addr, started: Duration::ZERO };
         if let Err(error) = yard.ready(begun).await {
             let log = std::fs::read_to_string(self.log()).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(5).collect();
@@ -107,20 +77,8 @@ impl Ground {
     /// Makes an admin and gives his access token.
     pub async fn admin(&self, yard: &Yard) -> Result<String> {
         let mut command = self.command();
-        command.args([
-            "admin",
-            "create",
-            "--username",
-            ADMIN,
-            "--password",
-            &self.password,
-            "--data-dir",
-        ]);
-        let made = command
-            .arg(self.data.path())
-            .kill_on_drop(true)
-            .output()
-            .await?;
+        command.args(["admin", "create", "--username", ADMIN, "--password", &self.password, "--data-dir"]);
+        let made = command.arg(self.data.path()).kill_on_drop(true).output().await?;
         let said = String::from_utf8_lossy(&made.stderr);
         ensure!(made.status.success(), "`admin create` failed: {said}");
         yard.login(&self.password).await
@@ -133,9 +91,7 @@ impl Ground {
     /// Removes everything.
     pub async fn remove(self) -> Result<()> {
         self.place.remove().await?;
-        self.data
-            .close()
-            .context("the data directory cannot be removed")
+        self.data.close().context("the data directory cannot be removed")
     }
 
     fn command(&self) -> Command {
@@ -169,10 +125,7 @@ impl Yard {
         let id = self.child.id().context("the yard has ended by itself")?;
         let id = libc::pid_t::try_from(id)?;
         // SAFETY: a plain system call; the child was not waited for yet, so that its id is still its own.
-        ensure!(
-            unsafe { libc::kill(id, libc::SIGTERM) } == 0,
-            "the yard cannot be told to stop"
-        );
+        ensure!(unsafe { libc::kill(id, libc::SIGTERM) } == 0, "the yard cannot be told to stop");
         match tokio::time::timeout(STOP_MAX, self.child.wait()).await {
             Ok(status) => ensure!(status?.success(), "the yard did not end well"),
             Err(_) => bail!("the yard did not stop within {STOP_MAX:?}"),
@@ -184,23 +137,15 @@ impl Yard {
     pub fn memory_bytes(&self) -> Result<u64> {
         let id = self.child.id().context("the yard has ended by itself")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let kib = status.lines().find_map(|line| {
-            line.strip_prefix("VmRSS:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()
-        });
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         Ok(kib.context("the system does not tell the resident memory")? * 1024)
     }
 
     async fn ready(&mut self, begun: Instant) -> Result<()> {
         let probe: Arc<[Request]> = [Request::get(&self.host(), "/health/ready", None)?].into();
-        let options = Options {
-            connections: 1,
-            timeout: Duration::from_secs(1),
-            retry: None,
-        };
+        let options = Options { connections: 1, timeout: Duration::from_secs(1), retry: None };
         loop {
             let answered = load::closed_loop(self.addr, &options, probe.clone(), |_| {}).await;
             self.started = begun.elapsed();
@@ -210,10 +155,7 @@ impl Yard {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the yard ended at once: {status}");
             }
-            ensure!(
-                self.started < START_MAX,
-                "the yard was not ready within {START_MAX:?}"
-            );
+            ensure!(self.started < START_MAX, "the yard was not ready within {START_MAX:?}");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -225,12 +167,7 @@ impl Yard {
         }
         let url = format!("http://{}/api/v1/auth/login", self.addr);
         let body = serde_json::json!({ "username": ADMIN, "password": password });
-        let answer = reqwest::Client::new()
-            .post(url)
-            .json(&body)
-            .send()
-            .await?
-            .error_for_status()?;
+        let answer = reqwest::Client::new().post(url).json(&body).send().await?.error_for_status()?;
         Ok(answer.json::<Session>().await?.access_token)
     }
 }

@@ -8,6 +8,7 @@ mod listen;
 mod lists;
 pub mod openapi;
 mod problem;
+mod strict;
 
 pub use auth::{Caller, ClientAddress};
 pub use edge::{RequestId, edge, note_route};

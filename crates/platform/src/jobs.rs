@@ -137,3 +137,37 @@ fn next_cron(pattern: &str, offset_s: i32, now_ms: i64) -> Option<i64> {
     let now = chrono::DateTime::from_timestamp_millis(now_ms)?.with_timezone(&zone);
     Some(Cron::from_str(pattern).ok()?.find_next_occurrence(&now, false).ok()?.timestamp_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::db::{Clock, DbOptions, open};
+    use crate::service::migrate_context;
+
+    #[tokio::test]
+    async fn a_job_that_looks_first_writes_nothing_while_there_is_nothing_to_do() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = DbOptions::Sqlite { dir: dir.path().to_owned() };
+        let db = open("jobs", &options, &Clock::default()).await.expect("a database");
+        migrate_context(&db, &[]).await.expect("its tables");
+        let (due, runs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (looked, worked) = (due.clone(), runs.clone());
+        let job = Job::new("looking", Schedule::Every(0), db.clone(), move || {
+            worked.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(()) })
+        })
+        .only_if(move || {
+            let due = looked.load(Ordering::Relaxed);
+            Box::pin(async move { Ok(due) })
+        });
+        let lease = Lease::new(db.clone(), "job looking", LEASE_MS);
+        let leases = async || db.one::<(i64,)>("SELECT count(*) FROM lease", args![]).await.expect("a count");
+        job.step(&lease).await.expect("a look");
+        assert_eq!((runs.load(Ordering::Relaxed), leases().await), (0, Some((0,))));
+        due.store(true, Ordering::Relaxed);
+        job.step(&lease).await.expect("a run");
+        assert_eq!((runs.load(Ordering::Relaxed), leases().await), (1, Some((1,))));
+    }
+}

@@ -72,12 +72,7 @@ pub struct Answer<'a> {
 /// its answer. `on_answer` is called for every final answer, from many threads.
 ///
 /// Connections are opened before the clock starts.
-pub async fn closed_loop<F>(
-    addr: SocketAddr,
-    options: &Options,
-    requests: Arc<[Request]>,
-    on_answer: F,
-) -> Summary
+pub async fn closed_loop<F>(addr: SocketAddr, options: &Options, requests: Arc<[Request]>, on_answer: F) -> Summary
 where
     F: Fn(Answer<'_>) + Send + Sync + 'static,
 {
@@ -113,9 +108,7 @@ async fn run<F>(
 where
     F: Fn(Answer<'_>) + Send + Sync + 'static,
 {
-    let jobs = arrivals
-        .as_ref()
-        .map_or(requests.len(), |due| due.len().min(requests.len()));
+    let jobs = arrivals.as_ref().map_or(requests.len(), |due| due.len().min(requests.len()));
     let connections = open(addr, options.connections.clamp(1, jobs.max(1))).await;
     let on_answer = Arc::new(on_answer);
     let start = Instant::now();

@@ -343,6 +343,9 @@ async fn the_first_admin_comes_from_the_command_line() {
             (&admin.body["role"], &admin.body["nickname"]),
             (&json!("admin"), &json!("operator"))
         );
+        assert_eq!(yard.count("audit").await, 1, "a right that was given is on record");
+        yard.sign_up("haneul01").await.must(201);
+        assert_eq!(yard.count("audit").await, 1);
         assert_eq!(
             yard.command("/identity/admin", body).await.must(409).code(),
             "identity/username-taken"

@@ -1,8 +1,10 @@
 //! The whole yard over HTTP, in process.
 
+mod bad_input;
 mod claims;
 mod coverage;
 mod identity;
+mod operating;
 mod order_log;
 mod race;
 mod races;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::problem::{Problem, codes};
+use super::strict::Strict;
 
 /// The largest JSON body; terms texts are the longest thing anybody sends.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -61,7 +62,7 @@ fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
         return Err(Problem::field("", "text/nul", "text cannot hold U+0000"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let field = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {

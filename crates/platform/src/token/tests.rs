@@ -1,3 +1,4 @@
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kernel::{RaceId, Role, SessionId, UserId};
 use serde_json::{Value, json};
 

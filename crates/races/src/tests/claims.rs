@@ -197,6 +197,41 @@ async fn a_key_answers_with_its_own_claim() {
 }
 
 #[tokio::test]
+async fn a_key_answers_with_its_own_claim_also_after_a_refusal() {
+    for yard in Yard::all().await {
+        let id = yard.race(&Person::organiser(), json!({ "capacity": 1 })).await;
+        let person = Person::member();
+        let click = || {
+            let request = request(Method::POST, &registrations(&id), Some(json!({})), &[("idempotency-key", "one")]);
+            yard.send(Some(&person), request)
+        };
+        let place = click().await.must(201).str("id");
+        yard.delete(&person, &registration(&place)).await.must(200);
+        yard.claim(&Person::member(), &id).await.must(201);
+        yard.claim(&person, &id).await.fails(409, "admission/sold-out");
+        yard.claim(&person, &id).await.fails(409, "admission/sold-out");
+        let again = click().await.must(201);
+        assert_eq!((again.str("id"), again.str("state")), (place, "cancelled".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_place_regained_follows_the_newest_one_before() {
+    for yard in Yard::all().await {
+        let id = yard.race(&Person::organiser(), json!({})).await;
+        let person = Person::member();
+        let mut before = None;
+        for _ in 0..4 {
+            let place = yard.claim(&person, &id).await.must(201);
+            assert_eq!(place.body["replaces"], json!(before));
+            let place = place.str("id");
+            yard.delete(&person, &registration(&place)).await.must(200);
+            before = Some(place);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_place_is_its_owners() {
     for yard in Yard::all().await {
         let organiser = Person::organiser();

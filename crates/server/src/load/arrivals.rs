@@ -13,9 +13,7 @@ const SPAN_MAX: Duration = Duration::from_secs(86_400);
 
 /// `count` arrivals at equal distances, `per_s` of them a second.
 pub fn evenly(count: usize, per_s: f64) -> Vec<Duration> {
-    (0..count)
-        .map(|before| span(before as f64 / per_s))
-        .collect()
+    (0..count).map(|before| span(before as f64 / per_s)).collect()
 }
 
 /// `count` arrivals of people who know nothing of each other, `per_s` of them a second on average (a Poisson process).
@@ -35,9 +33,7 @@ pub fn burst(count: usize, within: Duration, seed: u64) -> Vec<Duration> {
     let mut random = StdRng::seed_from_u64(seed);
     let whole = 1.0 - (-BURST_STEEPNESS).exp();
     let mut next = || -(1.0 - random.random::<f64>() * whole).ln() / BURST_STEEPNESS;
-    let mut arrivals: Vec<Duration> = (0..count)
-        .map(|_| span(within.as_secs_f64() * next()))
-        .collect();
+    let mut arrivals: Vec<Duration> = (0..count).map(|_| span(within.as_secs_f64() * next())).collect();
     arrivals.sort_unstable();
     arrivals
 }
@@ -60,10 +56,6 @@ mod tests {
         assert!(poisson.is_sorted() && (9.0..11.0).contains(&s(&poisson)));
         let burst = burst(10_000, Duration::from_secs(10), 1);
         assert!(burst.is_sorted() && s(&burst) <= 10.0 && s(&burst) > 9.0);
-        assert!(
-            (1.2..1.6).contains(&burst[5_000].as_secs_f64()),
-            "{:?}",
-            burst[5_000]
-        );
+        assert!((1.2..1.6).contains(&burst[5_000].as_secs_f64()), "{:?}", burst[5_000]);
     }
 }

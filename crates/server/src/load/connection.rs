@@ -51,48 +51,25 @@ enum Place {
 
 impl Connection {
     pub(super) fn new(addr: SocketAddr) -> Connection {
-        let link = Link {
-            addr,
-            stream: None,
-            arrived: Vec::with_capacity(READ_BYTES),
-            joined: Vec::new(),
-        };
-        Connection {
-            link,
-            deadline: Deadline { sleep: None },
-        }
+        let link = Link { addr, stream: None, arrived: Vec::with_capacity(READ_BYTES), joined: Vec::new() };
+        Connection { link, deadline: Deadline { sleep: None } }
     }
 
     /// Opens the connection ahead of its first request; failing that, the first request tries again.
     pub(super) async fn open(&mut self) {
-        let opened = self
-            .deadline
-            .limit(Instant::now() + OPEN_MAX, connect(self.link.addr))
-            .await;
+        let opened = self.deadline.limit(Instant::now() + OPEN_MAX, connect(self.link.addr)).await;
         self.link.stream = opened.ok();
     }
 
     /// Sends `request` and reads its answer, both before `until`. After a failure the connection is closed.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &Request,
-        until: Instant,
-    ) -> Result<Reply<'_>, Failure> {
-        match self
-            .deadline
-            .limit(until, self.link.exchange(request))
-            .await
-        {
+    pub(super) async fn exchange(&mut self, request: &Request, until: Instant) -> Result<Reply<'_>, Failure> {
+        match self.deadline.limit(until, self.link.exchange(request)).await {
             Ok((head, place)) => {
                 let body = match place {
                     Place::Arrived(range) => &self.link.arrived[range],
                     Place::Joined => &self.link.joined,
                 };
-                Ok(Reply {
-                    status: head.status,
-                    retry_after_s: head.retry_after_s,
-                    body,
-                })
+                Ok(Reply { status: head.status, retry_after_s: head.retry_after_s, body })
             }
             Err(failure) => {
                 self.link.stream = None;
@@ -109,10 +86,7 @@ impl Link {
             Some(stream) => stream,
             none => none.insert(connect(self.addr).await?),
         };
-        stream
-            .write_all(&request.wire)
-            .await
-            .map_err(|_| Failure::Closed)?;
+        stream.write_all(&request.wire).await.map_err(|_| Failure::Closed)?;
         let head = self.read_head(request.head_only).await?;
         let (place, end) = self.read_body(&head).await?;
         // Bytes after the answer belong to no request: whatever they are, this connection is out of step.
@@ -157,10 +131,7 @@ impl Link {
     async fn read_body(&mut self, head: &Head) -> Result<(Place, usize), Failure> {
         match head.body {
             Body::Length(length) => {
-                let end = head
-                    .bytes
-                    .checked_add(length)
-                    .filter(|end| *end <= RESPONSE_BYTES_MAX);
+                let end = head.bytes.checked_add(length).filter(|end| *end <= RESPONSE_BYTES_MAX);
                 let end = end.ok_or(Failure::TooLong)?;
                 while self.arrived.len() < end {
                     if self.more().await? == 0 {
@@ -173,9 +144,7 @@ impl Link {
                 self.joined.clear();
                 let mut chunks = Chunks::default();
                 loop {
-                    if let Some(length) =
-                        chunks.read(&self.arrived[head.bytes..], &mut self.joined)?
-                    {
+                    if let Some(length) = chunks.read(&self.arrived[head.bytes..], &mut self.joined)? {
                         return Ok((Place::Joined, head.bytes + length));
                     }
                     if self.more().await? == 0 {
@@ -198,17 +167,12 @@ impl Link {
         }
         self.arrived.reserve(READ_BYTES);
         let stream = self.stream.as_mut().ok_or(Failure::Closed)?;
-        stream
-            .read_buf(&mut self.arrived)
-            .await
-            .map_err(|_| Failure::Closed)
+        stream.read_buf(&mut self.arrived).await.map_err(|_| Failure::Closed)
     }
 }
 
 async fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect(addr)
-        .await
-        .map_err(|_| Failure::Connect)?;
+    let stream = TcpStream::connect(addr).await.map_err(|_| Failure::Connect)?;
     // Why: a request is one write; waiting for a second one would only add latency.
     stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
     Ok(stream)
@@ -223,14 +187,8 @@ struct Deadline {
 }
 
 impl Deadline {
-    async fn limit<T>(
-        &mut self,
-        until: Instant,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+    async fn limit<T>(&mut self, until: Instant, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         if sleep.deadline() > until {
             sleep.as_mut().reset(until);
         }

@@ -58,12 +58,7 @@ impl Queue {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         if index < self.jobs {
             let due = self.due(index);
-            return Some(Job {
-                index,
-                at: due,
-                since: due,
-                tried: 0,
-            });
+            return Some(Job { index, at: due, since: due, tried: 0 });
         }
         // The first tries are out: from now on a worker waits for the earliest further try, if there is one.
         self.take_again()
@@ -86,18 +81,11 @@ impl Queue {
         }
         again.pop();
         self.again_len.store(again.len(), Ordering::Release);
-        Some(Job {
-            index,
-            at: Some(at),
-            since: Some(since),
-            tried,
-        })
+        Some(Job { index, at: Some(at), since: Some(since), tried })
     }
 
     fn due(&self, index: usize) -> Option<Instant> {
-        self.arrivals
-            .as_ref()
-            .map(|arrivals| self.start + arrivals[index])
+        self.arrivals.as_ref().map(|arrivals| self.start + arrivals[index])
     }
 
     fn again(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Again>>> {
@@ -123,10 +111,7 @@ mod tests {
         assert_eq!(order(&queue), Some((2, 0)));
         assert_eq!(order(&queue), Some((1, 1)));
         let last = queue.take().expect("one is left");
-        assert_eq!(
-            (last.index, last.at, last.since),
-            (0, Some(start + s(9)), Some(start + s(1)))
-        );
+        assert_eq!((last.index, last.at, last.since), (0, Some(start + s(9)), Some(start + s(1))));
         assert_eq!(queue.take(), None);
     }
 }

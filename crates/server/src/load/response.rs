@@ -41,10 +41,7 @@ pub(super) fn head(bytes: &[u8], head_only: bool) -> Result<Option<Head>, Failur
         Ok(httparse::Status::Partial) => return partial(bytes),
         Err(_) => return Err(Failure::Garbled),
     };
-    let status = response
-        .code
-        .filter(|code| *code >= 100)
-        .ok_or(Failure::Garbled)?;
+    let status = response.code.filter(|code| *code >= 100).ok_or(Failure::Garbled)?;
     let mut head = Head {
         status,
         body: Body::UntilClose,
@@ -72,8 +69,7 @@ pub(super) fn head(bytes: &[u8], head_only: bool) -> Result<Option<Head>, Failur
         } else if is("connection") {
             head.keep_alive = connection(header.value, head.keep_alive);
         } else if is("retry-after") {
-            head.retry_after_s =
-                number(header.value).and_then(|seconds| u32::try_from(seconds).ok());
+            head.retry_after_s = number(header.value).and_then(|seconds| u32::try_from(seconds).ok());
         }
     }
     head.body = match content_length {
@@ -99,11 +95,7 @@ pub(super) struct Chunks {
 impl Chunks {
     /// Appends to `body` what can be read of `bytes`, the chunked form from its start. Gives its whole length once the
     /// last chunk and the trailers are there.
-    pub(super) fn read(
-        &mut self,
-        bytes: &[u8],
-        body: &mut Vec<u8>,
-    ) -> Result<Option<usize>, Failure> {
+    pub(super) fn read(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<Option<usize>, Failure> {
         while !self.last_seen {
             let rest = &bytes[self.at..];
             let (line, size) = match httparse::parse_chunk_size(rest) {
@@ -111,10 +103,7 @@ impl Chunks {
                 Ok(httparse::Status::Partial) => return partial(rest),
                 Err(_) => return Err(Failure::Garbled),
             };
-            let size = usize::try_from(size)
-                .ok()
-                .filter(|size| *size <= RESPONSE_BYTES_MAX)
-                .ok_or(Failure::TooLong)?;
+            let size = usize::try_from(size).ok().filter(|size| *size <= RESPONSE_BYTES_MAX).ok_or(Failure::TooLong)?;
             if size == 0 {
                 self.at += line;
                 self.last_seen = true;
@@ -142,18 +131,12 @@ impl Chunks {
 
 /// More is needed to read on, unless there is far too much already.
 fn partial<T>(bytes: &[u8]) -> Result<Option<T>, Failure> {
-    if bytes.len() > HEAD_BYTES_MAX {
-        Err(Failure::TooLong)
-    } else {
-        Ok(None)
-    }
+    if bytes.len() > HEAD_BYTES_MAX { Err(Failure::TooLong) } else { Ok(None) }
 }
 
 fn connection(value: &[u8], before: bool) -> bool {
     let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    match words.find(|word| {
-        word.eq_ignore_ascii_case(b"close") || word.eq_ignore_ascii_case(b"keep-alive")
-    }) {
+    match words.find(|word| word.eq_ignore_ascii_case(b"close") || word.eq_ignore_ascii_case(b"keep-alive")) {
         Some(word) => word.eq_ignore_ascii_case(b"keep-alive"),
         None => before,
     }
@@ -184,28 +167,20 @@ mod tests {
             let mut ended = None;
             for end in [cut, bytes.len()] {
                 if let Some(head) = head(&bytes[..end], false).expect("a head") {
-                    assert_eq!(
-                        (head.status, head.body, head.keep_alive),
-                        (200, Body::Chunked, true)
-                    );
+                    assert_eq!((head.status, head.body, head.keep_alive), (200, Body::Chunked, true));
                     assert_eq!(head.retry_after_s, Some(7));
-                    ended = read
-                        .read(&bytes[head.bytes..end], &mut body)
-                        .expect("chunks");
+                    ended = read.read(&bytes[head.bytes..end], &mut body).expect("chunks");
                 }
             }
-            assert_eq!(
-                (ended, &body[..]),
-                (Some(41), &b"Wikipedia in\r\n"[..]),
-                "cut at {cut}"
-            );
+            assert_eq!((ended, &body[..]), (Some(41), &b"Wikipedia in\r\n"[..]), "cut at {cut}");
         }
     }
 
     #[test]
     fn no_bytes_make_the_reader_panic() {
         let mut random = StdRng::seed_from_u64(7);
-        let sound = b"HTTP/1.1 200 OK\r\nConnection: x, close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let sound =
+            b"HTTP/1.1 200 OK\r\nConnection: x, close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let mut refused = 0;
         for _ in 0..20_000 {
             let mut bytes = sound.to_vec();

@@ -28,12 +28,7 @@ struct Problem {
 
 impl Retry {
     /// When to send again after `reply` (a failure where there is none); `None`: that was the last word.
-    pub(super) fn again_at(
-        &self,
-        reply: Option<&Reply<'_>>,
-        since: Instant,
-        now: Instant,
-    ) -> Option<Instant> {
+    pub(super) fn again_at(&self, reply: Option<&Reply<'_>>, since: Instant, now: Instant) -> Option<Instant> {
         let wait = match reply {
             Some(reply) if reply.status != 503 => return None,
             Some(reply) => asked_for(reply),
@@ -46,15 +41,8 @@ impl Retry {
 
 /// `retry_after_ms` of the body, else `Retry-After`, which is its rounded form.
 fn asked_for(reply: &Reply<'_>) -> Duration {
-    let told_ms = serde_json::from_slice::<Problem>(reply.body)
-        .ok()
-        .and_then(|problem| problem.retry_after_ms);
+    let told_ms = serde_json::from_slice::<Problem>(reply.body).ok().and_then(|problem| problem.retry_after_ms);
     let header_ms = reply.retry_after_s.map(|seconds| u64::from(seconds) * 1000);
     // A day at most: the sum with the present time must stay a time.
-    Duration::from_millis(
-        told_ms
-            .or(header_ms)
-            .unwrap_or(WAIT_DEFAULT_MS)
-            .min(86_400_000),
-    )
+    Duration::from_millis(told_ms.or(header_ms).unwrap_or(WAIT_DEFAULT_MS).min(86_400_000))
 }

@@ -62,10 +62,7 @@ pub struct Histogram(hdrhistogram::Histogram<u64>);
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        #[expect(
-            clippy::unwrap_used,
-            reason = "constant bounds, within what the crate documents; covered by a test"
-        )]
+        #[expect(clippy::unwrap_used, reason = "constant bounds, within what the crate documents; covered by a test")]
         Histogram(hdrhistogram::Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).unwrap())
     }
 }
@@ -126,16 +123,9 @@ mod tests {
             part.for_each(|ms| histogram.record(Duration::from_millis(ms)));
             sum.merge(&histogram);
         }
-        let near = |is: Duration, ms: u64| {
-            is.abs_diff(Duration::from_millis(ms)) <= Duration::from_millis(1)
-        };
+        let near = |is: Duration, ms: u64| is.abs_diff(Duration::from_millis(ms)) <= Duration::from_millis(1);
         assert_eq!(sum.len(), 1000);
-        assert!(
-            near(sum.p50(), 500)
-                && near(sum.p99(), 990)
-                && near(sum.p999(), 999)
-                && near(sum.max(), 1000)
-        );
+        assert!(near(sum.p50(), 500) && near(sum.p99(), 990) && near(sum.p999(), 999) && near(sum.max(), 1000));
         sum.record(Duration::MAX);
         assert!(sum.max() >= Duration::from_secs(3600));
     }

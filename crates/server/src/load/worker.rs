@@ -58,33 +58,21 @@ impl<F: Fn(Answer<'_>)> Worker<F> {
     async fn send(&mut self, job: Job, tally: &mut Tally) -> Instant {
         let sent = Instant::now();
         let since = job.since.unwrap_or(sent);
-        let reply = self
-            .connection
-            .exchange(&self.requests[job.index], sent + self.timeout)
-            .await;
+        let reply = self.connection.exchange(&self.requests[job.index], sent + self.timeout).await;
         let now = Instant::now();
         if let Err(failure) = &reply {
             *tally.errors.entry(*failure).or_default() += 1;
         }
-        let again_at = self
-            .retry
-            .and_then(|retry| retry.again_at(reply.as_ref().ok(), since, now));
+        let again_at = self.retry.and_then(|retry| retry.again_at(reply.as_ref().ok(), since, now));
         if let Some(at) = again_at {
             tally.retries += 1;
             self.queue.put_back(job.index, at, since, job.tried + 1);
         } else if let Ok(reply) = reply {
             let latency = now - since;
-            tally
-                .latencies_us
-                .push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+            tally.latencies_us.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
             *tally.by_status.entry(reply.status).or_default() += 1;
-            let answer = Answer {
-                index: job.index,
-                status: reply.status,
-                body: reply.body,
-                latency,
-                tries: job.tried + 1,
-            };
+            let answer =
+                Answer { index: job.index, status: reply.status, body: reply.body, latency, tries: job.tried + 1 };
             (self.on_answer)(answer);
         }
         now
@@ -94,18 +82,13 @@ impl<F: Fn(Answer<'_>)> Worker<F> {
 impl Tally {
     /// What all workers of a run of `jobs` requests saw together.
     pub(super) fn sum(tallies: Vec<Tally>, jobs: usize, elapsed: Duration) -> Summary {
-        let mut sum = Summary {
-            requests: jobs as u64,
-            elapsed,
-            ..Summary::default()
-        };
+        let mut sum = Summary { requests: jobs as u64, elapsed, ..Summary::default() };
         for tally in tallies {
             sum.answered += tally.latencies_us.len() as u64;
             sum.retries += tally.retries;
             sum.overflow += tally.overflow;
             for latency_us in tally.latencies_us {
-                sum.histogram
-                    .record(Duration::from_micros(latency_us.into()));
+                sum.histogram.record(Duration::from_micros(latency_us.into()));
             }
             for (status, count) in tally.by_status {
                 *sum.by_status.entry(status).or_default() += count;
@@ -115,11 +98,7 @@ impl Tally {
             }
         }
         sum.unanswered = sum.requests - sum.answered;
-        sum.rps = if elapsed.is_zero() {
-            0.0
-        } else {
-            sum.answered as f64 / elapsed.as_secs_f64()
-        };
+        sum.rps = if elapsed.is_zero() { 0.0 } else { sum.answered as f64 / elapsed.as_secs_f64() };
         sum
     }
 }

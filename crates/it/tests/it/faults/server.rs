@@ -12,13 +12,19 @@ use crate::support::wait::until_so;
 
 pub struct Server {
     instance: String,
+    /// Its data directory, from where its log lies.
+    data: PathBuf,
 }
 
 impl Server {
     /// Installs and starts one.
     pub fn up() -> Server {
-        let server = Server { instance: format!("faults-{}", &Uuid::new_v4().simple().to_string()[..12]) };
-        server.start();
+        let instance = format!("faults-{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let mut server = Server { instance, data: PathBuf::new() };
+        let told = server.script(&["up"]);
+        let log = told.split_once("log ").and_then(|(_, rest)| rest.split_once(')'));
+        let (log, _) = log.unwrap_or_else(|| panic!("no log in {told:?}"));
+        server.data = Path::new(log).with_file_name("data");
         server
     }
 
@@ -74,7 +80,7 @@ impl Server {
 
     /// The postmaster and then its children.
     fn processes(&self) -> Vec<libc::pid_t> {
-        let lock = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let lock = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
         let postmaster: libc::pid_t = lock.lines().next().unwrap().parse().unwrap();
         let mut found = vec![postmaster];
         for entry in std::fs::read_dir("/proc").unwrap() {
@@ -84,14 +90,6 @@ impl Server {
             }
         }
         found
-    }
-
-    /// Its directory, from where its log lies.
-    fn data(&self) -> PathBuf {
-        let status = self.script(&["status"]);
-        let log = status.split_once("log ").and_then(|(_, rest)| rest.split_once(')'));
-        let (log, _) = log.unwrap_or_else(|| panic!("no log in {status:?}"));
-        Path::new(log).parent().unwrap().join("data")
     }
 
     fn script(&self, args: &[&str]) -> String {

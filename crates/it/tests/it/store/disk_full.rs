@@ -27,7 +27,11 @@ async fn a_full_disk_answers_503_and_is_right_again_without_a_restart() {
         return sqlite(full).await;
     }
     let child = tokio::task::block_in_place(|| {
-        Command::new(std::env::current_exe().unwrap()).args(["--exact", NAME, "--nocapture"]).env(CHILD, "1").output().unwrap()
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap()
     });
     let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success() && out.contains(SURVIVED), "{}\n{out}\n{err}", child.status);
@@ -61,7 +65,8 @@ async fn full(site: &Site) {
     assert_eq!(balanced(&shop, offer).await.claims.len(), told.len());
 
     limit_file_size(None);
-    until_so("claims went through again", SOON, async || shop.claim(offer, UserId::fresh(), "10k:1").await.is_ok()).await;
+    until_so("claims went through again", SOON, async || shop.claim(offer, UserId::fresh(), "10k:1").await.is_ok())
+        .await;
     assert_eq!(placed(&shop, offer).await.len(), 50, "right again");
     for (user, claim) in &told {
         assert_eq!(shop.claim(offer, *user, "10k:1").await.unwrap().claim.id, *claim);

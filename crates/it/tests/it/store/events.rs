@@ -58,7 +58,8 @@ fn listener(db: &Db, name: &'static str, mended: &Arc<AtomicBool>) -> Consumer {
                 return Err(ConsumeError::Poison("it is bad".to_owned()));
             }
             let text = if mended { noted.text.replace("forbidden", "mended") } else { noted.text };
-            tx.run("INSERT INTO heard (consumer, about, text) VALUES ($1, $2, $3)", args![name, noted.about, text]).await?;
+            tx.run("INSERT INTO heard (consumer, about, text) VALUES ($1, $2, $3)", args![name, noted.about, text])
+                .await?;
             Ok(())
         })
     })
@@ -171,7 +172,8 @@ async fn out_of_order(site: &Site) {
     all_taken(&db, &consumers).await;
     go.send(()).unwrap();
     slow.await.unwrap();
-    until_so("the earlier one was heard", SOON, async || heard(&db, "only", "x").await == ["later id", "earlier id"]).await;
+    until_so("the earlier one was heard", SOON, async || heard(&db, "only", "x").await == ["later id", "earlier id"])
+        .await;
     let ids = db.all::<(i64, String)>("SELECT id, payload FROM outbox ORDER BY id", args![]).await.unwrap();
     assert!(ids[0].1.contains("earlier id") && ids[1].1.contains("later id"), "{ids:?}");
     delivery.stop().await;
@@ -187,9 +189,11 @@ async fn poison(site: &Site) {
     let mended = Arc::new(AtomicBool::new(false));
     let consumers = [listener(&db, "only", &mended), listener(&db, "calm", &Arc::new(AtomicBool::new(true)))];
     // All in one run: two keys with a poison of each kind, one without.
-    let events = [("a", "1"), ("b", "1"), ("a", "bad"), ("b", "forbidden"), ("c", "1"), ("a", "2"), ("b", "2"), ("c", "2")];
+    let events =
+        [("a", "1"), ("b", "1"), ("a", "bad"), ("b", "forbidden"), ("c", "1"), ("a", "2"), ("b", "2"), ("c", "2")];
     let events: Vec<Noted> = events.iter().map(|(about, text)| noted(about, text)).collect();
-    let published: Result<(), DbError> = db.write(|tx| Box::pin(async move { publish_all(tx, &events, None).await })).await;
+    let published: Result<(), DbError> =
+        db.write(|tx| Box::pin(async move { publish_all(tx, &events, None).await })).await;
     published.unwrap();
     let delivery = Delivery::start(&db, &consumers);
     until_so("the poison was parked", SOON, async || parked(&db).await >= 4).await;
@@ -200,7 +204,8 @@ async fn poison(site: &Site) {
     assert_eq!(heard(&db, "only", "a").await, ["1"]);
     assert_eq!(heard(&db, "only", "c").await, ["1", "2", "3"], "other keys go on");
     assert_eq!(heard(&db, "calm", "a").await, ["1", "bad", "2", "3"], "other consumers go on");
-    let reasons = db.all::<(String, String)>("SELECT key, reason FROM parked ORDER BY key, event_id", args![]).await.unwrap();
+    let reasons =
+        db.all::<(String, String)>("SELECT key, reason FROM parked ORDER BY key, event_id", args![]).await.unwrap();
     assert!(reasons[0].1.contains("it is bad"), "{reasons:?}");
 
     let too_early = release_parked(&consumers[0], "a").await;

@@ -225,7 +225,10 @@ async fn killed(site: &Site) {
     let mut away = 0;
     for _ in 0..12 {
         let crowd = people(60);
-        let clicks = { let shop = shop.clone(); tokio::spawn(async move { (shop.crowd(offer, &crowd, "10k:1").await, crowd) }) };
+        let clicks = {
+            let shop = shop.clone();
+            tokio::spawn(async move { (shop.crowd(offer, &crowd, "10k:1").await, crowd) })
+        };
         let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         other.execute(kill).await.unwrap();
         let (answers, crowd) = clicks.await.unwrap();
@@ -239,7 +242,8 @@ async fn killed(site: &Site) {
     }
     assert!(away > 0, "no connection was cut in time");
     for (user, before) in heard {
-        let again = shop.claim(offer, user, "10k:1").await.map(|claimed| claimed.claim.id).map_err(|problem| told(&problem));
+        let again =
+            shop.claim(offer, user, "10k:1").await.map(|claimed| claimed.claim.id).map_err(|problem| told(&problem));
         assert_eq!(again, before);
     }
     balanced(&shop, offer).await;

@@ -39,7 +39,8 @@ async fn capacity(site: &Site) {
     assert_eq!(code(below), "admission/below-taken");
     assert_eq!(code(shop.hand(offer, HandChange { held_back: Some(26), ..pool("10k") }).await), "admission/rules");
 
-    let placed = claims.into_iter().map(Result::unwrap).find(|claimed| claimed.claim.state == ClaimState::Held).unwrap().claim;
+    let placed =
+        claims.into_iter().map(Result::unwrap).find(|claimed| claimed.claim.state == ClaimState::Held).unwrap().claim;
     shop.hand(offer, HandChange { capacity: Some(100), held_back: Some(50), ..pool("10k") }).await.unwrap();
     shop.leave(offer, placed.user_id, placed.id).await.unwrap();
     let view = shop.hand(offer, HandChange { capacity: Some(60), held_back: Some(0), ..pool("10k") }).await.unwrap();
@@ -104,7 +105,10 @@ async fn assignments(site: &Site) {
 
     // Ten out of the line, ten newcomers, at once, while others click; five more than is held back.
     let guests: Vec<UserId> = waiting[30..40].iter().copied().chain(people(10)).collect();
-    let crowd = { let shop = shop.clone(); tokio::spawn(async move { shop.crowd(offer, &people(200), "10k:1").await }) };
+    let crowd = {
+        let shop = shop.clone();
+        tokio::spawn(async move { shop.crowd(offer, &people(200), "10k:1").await })
+    };
     let placing = guests.iter().map(|user| {
         let (shop, user) = (shop.clone(), *user);
         tokio::spawn(async move { shop.assign(offer, user, "10k:1").await })
@@ -139,7 +143,8 @@ async fn paused(site: &Site) {
     let shop = Shop::open(site).await;
     let offer = shop.sell(Rules { waitlist: true, ..rules(&shop, &[("10k", 2)]) }).await;
     let claims = shop.crowd(offer, &people(4), "10k:1").await;
-    let held = claims.into_iter().map(Result::unwrap).find(|claimed| claimed.claim.state == ClaimState::Held).unwrap().claim;
+    let held =
+        claims.into_iter().map(Result::unwrap).find(|claimed| claimed.claim.state == ClaimState::Held).unwrap().claim;
     let pause = |paused| HandChange { paused: Some(paused), ..HandChange::default() };
     assert!(shop.hand(offer, pause(true)).await.unwrap().paused);
     let answers = shop.crowd(offer, &people(50), "10k:1").await;
@@ -158,7 +163,10 @@ async fn paused(site: &Site) {
     assert_eq!(early.code.code, "admission/not-open");
     assert!((590_000..=600_000).contains(&early.extra["opens_in_ms"].as_i64().unwrap()), "{early:?}");
     assert_eq!(shop.assign(later, UserId::fresh(), "10k:1").await.unwrap().claim.state, ClaimState::Held);
-    let opens = HandChange { edit: Some(Arc::new(move |rules: &mut Rules| rules.opens_ms -= 700_000)), ..HandChange::default() };
+    let opens = HandChange {
+        edit: Some(Arc::new(move |rules: &mut Rules| rules.opens_ms -= 700_000)),
+        ..HandChange::default()
+    };
     shop.hand(later, opens).await.unwrap();
     assert!(shop.claim(later, UserId::fresh(), "10k:1").await.is_ok(), "the opening was brought forward");
     balanced(&shop, later).await;
@@ -180,7 +188,11 @@ async fn closed_early(site: &Site) {
         assert_eq!(code(shop.claim(offer, UserId::fresh(), "10k:1").await), "admission/closed");
         let reopen = HandChange { paused: Some(false), ..HandChange::default() };
         assert_eq!(code(shop.hand(offer, reopen).await), "admission/closed");
-        assert_eq!(shop.claim(offer, held.user_id, "10k:1").await.unwrap().claim.id, held.id, "who has a place still hears so");
+        assert_eq!(
+            shop.claim(offer, held.user_id, "10k:1").await.unwrap().claim.id,
+            held.id,
+            "who has a place still hears so"
+        );
 
         let upkeep = shop.upkeep();
         let left = if line_after_close { 695 } else { 0 };
@@ -233,7 +245,8 @@ async fn pools(site: &Site) {
     let swap = HandChange {
         edit: Some(Arc::new(|rules: &mut Rules| {
             let code = PoolCode::new("full").unwrap();
-            let full = PoolRule { code, label: "full".to_owned(), group: "course".to_owned(), capacity: 2, held_back: 0 };
+            let full =
+                PoolRule { code, label: "full".to_owned(), group: "course".to_owned(), capacity: 2, held_back: 0 };
             rules.pools[1] = full;
             rules.pools.sort_by_key(|pool| pool.code);
         })),
@@ -244,9 +257,11 @@ async fn pools(site: &Site) {
     assert_eq!(codes, ["10k", "full"]);
     assert!(shop.claim(offer, UserId::fresh(), "full:1").await.is_ok());
     assert_eq!(code(shop.claim(offer, UserId::fresh(), "half:1").await), "admission/want");
-    let drop_taken = HandChange { edit: Some(Arc::new(|rules: &mut Rules| drop(rules.pools.remove(0)))), ..HandChange::default() };
+    let drop_taken =
+        HandChange { edit: Some(Arc::new(|rules: &mut Rules| drop(rules.pools.remove(0)))), ..HandChange::default() };
     assert_eq!(code(shop.hand(offer, drop_taken.clone()).await), "admission/below-taken");
-    let organiser_cancels = shop.admission.act(offer, claim.id, MoveBy::Organiser, Move::Return(orderlog::ReturnReason::Cancelled));
+    let organiser_cancels =
+        shop.admission.act(offer, claim.id, MoveBy::Organiser, Move::Return(orderlog::ReturnReason::Cancelled));
     organiser_cancels.await.unwrap();
     shop.hand(offer, drop_taken).await.unwrap();
     let books = balanced(&shop, offer).await;

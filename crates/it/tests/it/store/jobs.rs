@@ -59,7 +59,8 @@ async fn leases(site: &Site) {
 
 async fn held(db: &Db, lease: &Lease, attempt: i64) -> bool {
     let lease = lease.clone();
-    let held: Result<bool, DbError> = db.write(move |tx| Box::pin(async move { lease.is_held(tx, attempt).await })).await;
+    let held: Result<bool, DbError> =
+        db.write(move |tx| Box::pin(async move { lease.is_held(tx, attempt).await })).await;
     held.unwrap()
 }
 
@@ -128,7 +129,8 @@ async fn catch_up(site: &Site) {
     let (a, b) = (open(site).await, open(site).await);
     let long_ago = a.clock().now_ms() - 100 * HOUR_MS;
     let missed = "INSERT INTO job (name, due_ms, runs) VALUES ('noting', $1, 5)";
-    let stored: Result<u64, DbError> = a.write(move |tx| Box::pin(async move { tx.run(missed, args![long_ago]).await })).await;
+    let stored: Result<u64, DbError> =
+        a.write(move |tx| Box::pin(async move { tx.run(missed, args![long_ago]).await })).await;
     assert_eq!(stored.unwrap(), 1);
     let runs = Runs::default();
     let running = Running::start([&a, &b, &a, &b].map(|db| noting(db, HOUR_MS, &runs)));
@@ -167,7 +169,10 @@ async fn fenced(site: &Site) {
     go.notify_one();
     late.stop().await;
     other.stop().await;
-    let job = quick.one::<(i64, Option<String>)>("SELECT runs, last_error FROM job WHERE name = 'noting'", args![]).await.unwrap();
+    let job = quick
+        .one::<(i64, Option<String>)>("SELECT runs, last_error FROM job WHERE name = 'noting'", args![])
+        .await
+        .unwrap();
     assert_eq!((job, runs.lock().unwrap().len()), (Some((1, None)), 1), "what the late one says does not count");
 }
 
@@ -188,7 +193,10 @@ async fn failing(site: &Site) {
         })
     });
     let error = async || {
-        let row = db.one::<(Option<String>, i64)>("SELECT last_error, runs FROM job WHERE name = 'failing'", args![]).await.unwrap();
+        let row = db
+            .one::<(Option<String>, i64)>("SELECT last_error, runs FROM job WHERE name = 'failing'", args![])
+            .await
+            .unwrap();
         row.unwrap_or_default()
     };
     let running = Running::start([job]);

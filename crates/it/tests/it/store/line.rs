@@ -176,7 +176,11 @@ async fn moves(site: &Site) {
     shop.leave(offer, owner, claim).await.unwrap();
     assert_eq!(shop.leave(offer, owner, claim).await.unwrap().state, ClaimState::Cancelled);
     let taken = shop.claim(offer, second, "half:1").await.unwrap();
-    assert_eq!(shop.system(offer, taken.claim.id, Move::Confirm).await.unwrap().confirm_no, Some(2), "a bib is never given twice");
+    assert_eq!(
+        shop.system(offer, taken.claim.id, Move::Confirm).await.unwrap().confirm_no,
+        Some(2),
+        "a bib is never given twice"
+    );
     assert_eq!(told(&shop.claim(offer, first, "half:1").await.unwrap_err()), told(&refused));
     shop.leave(offer, second, taken.claim.id).await.unwrap();
     let now = shop.claim(offer, first, "half:1").await.unwrap();
@@ -213,7 +217,9 @@ async fn all_or_nothing(site: &Site) {
     let amends = states(&claims, ClaimState::Waitlisted).into_iter().take(60).map(|waiting| {
         let shop = shop.clone();
         let mv = Move::Amend(want("10k:1"));
-        tokio::spawn(async move { shop.admission.act(offer, waiting.claim.id, MoveBy::Owner(waiting.claim.user_id.0), mv).await })
+        tokio::spawn(async move {
+            shop.admission.act(offer, waiting.claim.id, MoveBy::Owner(waiting.claim.user_id.0), mv).await
+        })
     });
     for amended in futures::future::join_all(amends).await {
         assert!(matches!(amended.unwrap().map_err(|problem| problem.code.code), Ok(_) | Err("admission/no-units")));

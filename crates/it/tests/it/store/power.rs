@@ -63,7 +63,12 @@ impl Burst {
         }
         let (told, stop) = (ToldList::default(), Arc::new(AtomicBool::new(false)));
         let clients = (0..CLIENTS).map(|n| {
-            let client = Client { shop: shop.clone(), offer, told: told.clone(), random: StdRng::seed_from_u64(seed * CLIENTS + n) };
+            let client = Client {
+                shop: shop.clone(),
+                offer,
+                told: told.clone(),
+                random: StdRng::seed_from_u64(seed * CLIENTS + n),
+            };
             tokio::spawn(client.live(stop.clone()))
         });
         let clients = clients.collect();
@@ -75,9 +80,13 @@ impl Burst {
         let image = Site::sqlite();
         let target = image.dir.as_ref().unwrap().path();
         let before = self.told.lock().unwrap().len();
-        until_so("clients were told something", SOON, async || self.told.lock().unwrap().len() >= before + TOLD_PER_CUT).await;
+        until_so("clients were told something", SOON, async || {
+            self.told.lock().unwrap().len() >= before + TOLD_PER_CUT
+        })
+        .await;
         // Why: right after an answer all is synced. The power fails at any moment.
-        let (since, moment) = (Instant::now(), Duration::from_micros(StdRng::seed_from_u64(seed).random_range(0..8_000)));
+        let (since, moment) =
+            (Instant::now(), Duration::from_micros(StdRng::seed_from_u64(seed).random_range(0..8_000)));
         while since.elapsed() < moment {
             tokio::task::yield_now().await;
         }
@@ -201,7 +210,8 @@ async fn examine(image: &Site, offer: OfferId, told: &[Told]) -> Result<(), Stri
 fn holds(told: &Told, books: &Books, ids: &HashMap<u64, ClaimId>, want: &Want) -> bool {
     match told {
         Told::Claim { person, seq, index, id } => {
-            ids.get(seq) == Some(id) && books.claims.get(seq).is_some_and(|claim| (claim.person, claim.log_index) == (*person, *index))
+            ids.get(seq) == Some(id)
+                && books.claims.get(seq).is_some_and(|claim| (claim.person, claim.log_index) == (*person, *index))
         }
         Told::Refused { person, seq, index } => books.refusals.get(&(*person, want.clone())) == Some(&(*seq, *index)),
         Told::Confirmed { seq } => {
@@ -220,7 +230,8 @@ async fn nothing_that_was_told_is_lost_when_the_power_fails() {
         for cut in 0..CUTS_PER_BURST {
             let seed = burst_no * CUTS_PER_BURST + cut;
             let survivors = Survivors::EACH[seed as usize % Survivors::EACH.len()];
-            let unsynced = burst.cut(seed, survivors).await.unwrap_or_else(|lost| panic!("cut {seed}, {survivors:?}: {lost}"));
+            let unsynced =
+                burst.cut(seed, survivors).await.unwrap_or_else(|lost| panic!("cut {seed}, {survivors:?}: {lost}"));
             at_stake += u64::from(unsynced > 0);
         }
         burst.end().await;

@@ -33,7 +33,10 @@ async fn two(site: &Site) {
         let (user, number) = click.unwrap();
         numbers.entry(user).or_default().push(number);
     }
-    assert!(numbers.values().all(|heard| heard.len() == 2 && heard[0] == heard[1]), "A and B told somebody different numbers");
+    assert!(
+        numbers.values().all(|heard| heard.len() == 2 && heard[0] == heard[1]),
+        "A and B told somebody different numbers"
+    );
     let books = balanced(&a, offer).await;
     assert_eq!((books.claims.len(), books.refusals.len()), (100, 900));
     assert_eq!(balanced(&b, offer).await.leaves, books.leaves, "one log");

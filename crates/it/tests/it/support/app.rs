@@ -310,7 +310,8 @@ impl Answer {
     #[track_caller]
     pub fn wrong_field(self, field: &str) -> Self {
         let answer = self.problem(422, "http/invalid");
-        let named = answer.body["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == field));
+        let named =
+            answer.body["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == field));
         assert!(named, "{}: no {field:?} in {}", answer.told, answer.show());
         answer
     }

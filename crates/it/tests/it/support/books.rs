@@ -53,7 +53,10 @@ impl Books {
 
     /// The claims that left the line by themselves, in order.
     pub fn grants(&self) -> Vec<u64> {
-        self.leaves.iter().filter_map(|leaf| if let Event::Grant { seq } = leaf.event { Some(seq) } else { None }).collect()
+        self.leaves
+            .iter()
+            .filter_map(|leaf| if let Event::Grant { seq } = leaf.event { Some(seq) } else { None })
+            .collect()
     }
 }
 
@@ -172,7 +175,8 @@ async fn compare_claims(db: &Db, offer: OfferId, books: &Books) {
     let sql = "SELECT seq, person, want, state, log_index FROM claim WHERE offer_id = $1";
     let rows = db.all::<(i64, Uuid, String, String, i64)>(sql, args![offer.0]).await.unwrap();
     let sql = "SELECT seq, hold_until_ms FROM claim WHERE offer_id = $1";
-    let holds: HashMap<i64, Option<i64>> = db.all::<(i64, Option<i64>)>(sql, args![offer.0]).await.unwrap().into_iter().collect();
+    let holds: HashMap<i64, Option<i64>> =
+        db.all::<(i64, Option<i64>)>(sql, args![offer.0]).await.unwrap().into_iter().collect();
     let stored: BTreeMap<u64, Told> = rows
         .into_iter()
         .map(|(seq, person, text, state, log_index)| {
@@ -215,7 +219,9 @@ async fn compare_things(db: &Db, offer: OfferId) {
     let sql = "SELECT count(*) FROM claim c LEFT JOIN thing t ON t.id = c.id AND t.state = c.state WHERE c.offer_id = $1 AND t.id IS NULL";
     let missing = db.one::<(i64,)>(sql, args![offer.0]).await.unwrap().unwrap();
     assert_eq!(missing.0, 0, "claims without a right row of the shop's");
-    let strays = db.one::<(i64,)>("SELECT count(*) FROM thing t LEFT JOIN claim c ON c.id = t.id WHERE c.id IS NULL", args![]).await;
+    let strays = db
+        .one::<(i64,)>("SELECT count(*) FROM thing t LEFT JOIN claim c ON c.id = t.id WHERE c.id IS NULL", args![])
+        .await;
     assert_eq!(strays.unwrap().unwrap().0, 0, "rows of the shop's without a claim");
 }
 
@@ -230,6 +236,7 @@ async fn compare_events(db: &Db, offer: OfferId) {
             assert_eq!(before, claim.was, "an event does not follow the one before");
         }
     }
-    let rows = db.all::<(Uuid, String)>("SELECT id, state FROM claim WHERE offer_id = $1", args![offer.0]).await.unwrap();
+    let rows =
+        db.all::<(Uuid, String)>("SELECT id, state FROM claim WHERE offer_id = $1", args![offer.0]).await.unwrap();
     assert_eq!(told, rows.into_iter().collect(), "the events are not what the claims are");
 }

@@ -75,7 +75,12 @@ async fn carry(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>) {
     back.await.ok();
 }
 
-async fn requests(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, next: &AtomicU8, stop: &tokio::sync::watch::Sender<bool>) {
+async fn requests(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    next: &AtomicU8,
+    stop: &tokio::sync::watch::Sender<bool>,
+) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = client.read(&mut bytes).await {
         if bytes[..count].ends_with(COMMIT) {
@@ -98,7 +103,11 @@ async fn requests(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, next: &
 }
 
 /// Passes the answers on; once stopped it reads them to their end and keeps them.
-async fn answers(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, mut stopped: tokio::sync::watch::Receiver<bool>) {
+async fn answers(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    mut stopped: tokio::sync::watch::Receiver<bool>,
+) {
     let mut bytes = vec![0; 64 * 1024];
     loop {
         tokio::select! {

@@ -7,11 +7,14 @@ use axum::Router;
 use futures::future::join_all;
 use kernel::{ClaimId, OfferId, UserId};
 use orderlog::{
-    ConfirmMode, Eligibility, LogKey, Policy, PoolCode, PoolRule, Receipt, ReturnReason, ReturnTo, Rules, Verified, VerifierKey, Want,
-    WantRule, origin,
+    ConfirmMode, Eligibility, LogKey, Policy, PoolCode, PoolRule, Receipt, ReturnReason, ReturnTo, Rules, Verified,
+    VerifierKey, Want, WantRule, origin,
 };
 use platform::admission::core::{Decided, Move, MoveBy};
-use platform::admission::{Admission, ClaimRequest, ClaimView, Claimed, Column, HandChange, Limits, MIGRATION, Mode, OfferKeys, RowSet, Rows, log_routes};
+use platform::admission::{
+    Admission, ClaimRequest, ClaimView, Claimed, Column, HandChange, Limits, MIGRATION, Mode, OfferKeys, RowSet, Rows,
+    log_routes,
+};
 use platform::db::{Db, Migration};
 use platform::http::Problem;
 use platform::service::migrate_context;
@@ -38,7 +41,9 @@ impl Rows for Things {
     fn rows(&self, decided: &[Decided]) -> Vec<RowSet> {
         let (new, old): (Vec<&Decided>, Vec<&Decided>) = decided.iter().partition(|decided| decided.was.is_none());
         let id = |rows: &[&Decided]| ("id", Column::Uuid(rows.iter().map(|row| Some(row.claim.id)).collect()));
-        let state = |rows: &[&Decided]| ("state", Column::Text(rows.iter().map(|row| Some(row.claim.state.to_string())).collect()));
+        let state = |rows: &[&Decided]| {
+            ("state", Column::Text(rows.iter().map(|row| Some(row.claim.state.to_string())).collect()))
+        };
         let tag = ("tag", Column::Text(new.iter().map(|row| Some(row.claim.tag.to_string())).collect()));
         vec![
             RowSet { table: "thing", columns: vec![id(&old), state(&old)], mode: Mode::Update { keys: 1 } },
@@ -90,7 +95,14 @@ impl Shop {
     }
 
     /// A click with an idempotency key; `body` stands for what was asked.
-    pub async fn claim_keyed(&self, offer: OfferId, user: UserId, want: &str, key: &str, body: u8) -> Result<Claimed, Problem> {
+    pub async fn claim_keyed(
+        &self,
+        offer: OfferId,
+        user: UserId,
+        want: &str,
+        key: &str,
+        body: u8,
+    ) -> Result<Claimed, Problem> {
         let request = ClaimRequest { idem: Some((key.to_owned(), [body; 32])), ..self.request(user, want) };
         self.admission.claim(offer, request).await
     }
