@@ -56,6 +56,29 @@ pub enum Hand {
     /// New rules of the same offer. Every pool's capacity and held-back units become those of the rules, so
     /// whoever writes them puts in the held-back units that remain.
     Rules(Box<Rules>),
+    /// The same, where the offer still is as it was when the rules were written; else [`Answer::MovedOn`].
+    Edit {
+        rules: Box<Rules>,
+        basis: Basis,
+    },
+}
+
+/// What new rules were made from. Another change of the rules, or an assignment of held-back units meanwhile, would be
+/// undone by them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Basis {
+    /// [`Head::version`].
+    pub version: u64,
+    /// The held-back units of every pool, sorted by code.
+    pub held_back: Vec<(PoolCode, u32)>,
+}
+
+impl Basis {
+    /// Whether the offer still is so.
+    pub fn holds(&self, head: &Head) -> bool {
+        self.version == head.version
+            && head.pools.iter().map(|pool| (pool.code, pool.held_back)).eq(self.held_back.iter().copied())
+    }
 }
 
 /// What the store read under the head's lock about the people and claims of a batch.
@@ -160,6 +183,8 @@ pub enum Answer {
     Hand {
         leaf: Option<u64>,
     },
+    /// The new rules were made from what no longer is; nothing changed.
+    MovedOn,
     /// The new rules leave this pool less room than is taken.
     BelowTaken {
         pool: PoolCode,

@@ -22,7 +22,7 @@ mod refusals;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use batch::{Answer, Decided, Decision, Facts, Hand, Input, Move, MoveBy, NeedLine, Refused, RulesClash};
+pub use batch::{Answer, Basis, Decided, Decision, Facts, Hand, Input, Move, MoveBy, NeedLine, Refused, RulesClash};
 pub use claim::{Claim, ClaimInput, ClaimState, UnknownState};
 pub use decide::decide;
 pub use head::{Head, Pool};

@@ -112,15 +112,13 @@ impl Races {
             return Err(Problem::new(&CANCELLED));
         }
         let pool = change.check(race)?;
-        if if_match.0.is_some() {
-            if_match.check(self.admission.view(&self.db, race.offer).await?.version)?;
-        }
         let hand = HandChange {
             pool,
             capacity: change.capacity,
             held_back: change.held_back,
             paused: change.paused,
             closes_ms: change.closes_at.map(|time| time.0),
+            version: if_match.0,
             edit: None,
         };
         let view = self.admission.hand(race.offer, actor, change.reason.trim(), hand).await?;

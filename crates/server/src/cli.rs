@@ -42,8 +42,7 @@ struct Cli {
     serve: serve::ServeArgs,
 }
 
-const ABOUT: &str =
-    "Madang: when many people want few things, exactly N get one, in an order anybody can check";
+const ABOUT: &str = "Madang: when many people want few things, exactly N get one, in an order anybody can check";
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,13 +69,8 @@ enum Command {
 /// Runs the command line. `extra` are routes that a yard started by it has besides its own, behind the same gateway.
 pub fn main(args: impl IntoIterator<Item = OsString>, extra: Option<Router>) -> ExitCode {
     // reqwest and sqlx are built without a provider of their own; a second call changes nothing.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let cli = match Cli::command()
-        .try_get_matches_from(args)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-    {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let cli = match Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output with code 0, a mistake to standard error with code 2.
@@ -84,10 +78,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, extra: Option<Router>) -> 
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("madang: no threads to run on: {error}");
@@ -154,12 +145,7 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
 #[derive(Args, Clone)]
 struct YardArgs {
     /// The yard's files.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "MADANG_DATA_DIR",
-        default_value = "data"
-    )]
+    #[arg(long, value_name = "DIR", env = "MADANG_DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
     /// Settings; without it DIR/madang.toml, where there is one.
     #[arg(long, value_name = "FILE")]

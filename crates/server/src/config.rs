@@ -40,15 +40,7 @@ pub struct Races {
 impl Config {
     /// Reads defaults, file, environment and flags; all mistakes at once.
     pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
-        config::load(
-            &[
-                config::DEFAULTS,
-                gateway::DEFAULTS,
-                include_str!("default.toml"),
-            ]
-            .join("\n"),
-            sources,
-        )
+        config::load(&[config::DEFAULTS, gateway::DEFAULTS, include_str!("default.toml")].join("\n"), sources)
     }
 
     /// For a command that opens the yard without serving: it logs only what somebody should act on.
@@ -67,19 +59,12 @@ impl Settings for Config {
         self.telemetry.check(problems);
         let mut within = |key: &str, value: i64, range: std::ops::RangeInclusive<i64>| {
             if !range.contains(&value) {
-                problems.add(
-                    key,
-                    format!("it lies between {} and {}", range.start(), range.end()),
-                );
+                problems.add(key, format!("it lies between {} and {}", range.start(), range.end()));
             }
         };
         // Invariant: a revocation is known for as long as a token made before it can live.
         let access_token_s = i64::from(self.identity.access_token_s);
-        within(
-            "identity.access_token_s",
-            access_token_s,
-            10..=revocation::KEPT_MS / 1_000,
-        );
+        within("identity.access_token_s", access_token_s, 10..=revocation::KEPT_MS / 1_000);
         within(
             "identity.refresh_token_s",
             i64::from(self.identity.refresh_token_s),
@@ -90,25 +75,14 @@ impl Settings for Config {
             i64::try_from(self.races.refusals_logged_max).unwrap_or(i64::MAX),
             0..=10_000_000,
         );
-        within(
-            "races.paying_max_s",
-            i64::from(self.races.paying_max_s),
-            60..=7 * 86_400,
-        );
-        within(
-            "races.utc_offset_s",
-            i64::from(self.races.utc_offset_s),
-            -43_200..=50_400,
-        );
+        within("races.paying_max_s", i64::from(self.races.paying_max_s), 60..=7 * 86_400);
+        within("races.utc_offset_s", i64::from(self.races.utc_offset_s), -43_200..=50_400);
     }
 }
 
 impl From<&Identity> for identity::Config {
     fn from(settings: &Identity) -> Self {
-        Self {
-            access_token_s: settings.access_token_s,
-            refresh_token_s: settings.refresh_token_s,
-        }
+        Self { access_token_s: settings.access_token_s, refresh_token_s: settings.refresh_token_s }
     }
 }
 
@@ -129,19 +103,15 @@ mod tests {
     #[test]
     fn the_defaults_are_right_and_those_of_the_parts() {
         let config = Config::load(&Sources::default()).expect("right").settings;
-        assert_eq!(
-            identity::Config::from(&config.identity),
-            identity::Config::default()
-        );
+        assert_eq!(identity::Config::from(&config.identity), identity::Config::default());
         let (set, default) = (races::Config::from(&config.races), races::Config::default());
         assert_eq!(format!("{set:?}"), format!("{default:?}"));
     }
 
     #[test]
     fn relations_between_settings_are_checked() {
-        let set = |name: &str, value: &str| {
-            Config::load(&Sources::default().env([(name.to_owned(), value.to_owned())]))
-        };
+        let set =
+            |name: &str, value: &str| Config::load(&Sources::default().env([(name.to_owned(), value.to_owned())]));
         for (name, value) in [
             ("MADANG__IDENTITY__ACCESS_TOKEN_S", "3600"),
             ("MADANG__IDENTITY__REFRESH_TOKEN_S", "800"),

@@ -44,22 +44,16 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {
                 // For people and for the message below only: the lock itself is the system's.
-                lock.set_len(0)
-                    .and_then(|()| write!(lock, "{}", std::process::id()))
-                    .with_context(cannot)?;
+                lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).with_context(cannot)?;
                 let path = path.canonicalize().with_context(cannot)?;
                 Ok(Taken::Mine(DataDir { path, _lock: lock }))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let told = lock.rewind().and_then(|()| lock.read_to_string(&mut text));
-                Ok(Taken::Others(
-                    told.ok().and_then(|_| text.trim().parse().ok()),
-                ))
+                Ok(Taken::Others(told.ok().and_then(|_| text.trim().parse().ok())))
             }
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("cannot lock {}", file.display()))
-            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", file.display())),
         }
     }
 
@@ -69,10 +63,7 @@ impl DataDir {
             Taken::Mine(dir) => Ok(dir),
             Taken::Others(process) => {
                 let who = process.map_or_else(String::new, |id| format!(" (process {id})"));
-                anyhow::bail!(
-                    "another madang{who} runs on {}; a data directory serves one at a time",
-                    path.display()
-                )
+                anyhow::bail!("another madang{who} runs on {}; a data directory serves one at a time", path.display())
             }
         }
     }
@@ -100,21 +91,11 @@ mod tests {
     fn a_directory_has_one_user_at_a_time() {
         let parent = tempfile::tempdir().expect("a directory");
         let path = parent.path().join("deep/data");
-        let Taken::Mine(first) = DataDir::take(&path).expect("taken") else {
-            panic!("nobody has it")
-        };
-        let Taken::Others(process) = DataDir::take(&path).expect("asked") else {
-            panic!("it is taken")
-        };
+        let Taken::Mine(first) = DataDir::take(&path).expect("taken") else { panic!("nobody has it") };
+        let Taken::Others(process) = DataDir::take(&path).expect("asked") else { panic!("it is taken") };
         assert_eq!(process, Some(std::process::id()));
-        let refused = DataDir::take_or_refuse(&path)
-            .err()
-            .expect("refused")
-            .to_string();
-        assert!(
-            refused.contains(&std::process::id().to_string()) && refused.contains("deep/data"),
-            "{refused}"
-        );
+        let refused = DataDir::take_or_refuse(&path).err().expect("refused").to_string();
+        assert!(refused.contains(&std::process::id().to_string()) && refused.contains("deep/data"), "{refused}");
         drop(first);
         assert!(DataDir::take_or_refuse(&path).is_ok(), "free again");
     }

@@ -57,13 +57,7 @@ pub async fn examine(data_dir: &Path, config: &Config) -> Vec<Finding> {
         report.disk(data_dir);
         report.socket(data_dir).await;
     } else {
-        report.warn(
-            "data directory",
-            format!(
-                "{} is not there yet; `madang serve` makes it",
-                data_dir.display()
-            ),
-        );
+        report.warn("data directory", format!("{} is not there yet; `madang serve` makes it", data_dir.display()));
     }
     match config.db.url() {
         Some(url) => {
@@ -84,11 +78,7 @@ struct Report(Vec<Finding>);
 
 impl Report {
     fn add(&mut self, level: Level, subject: &'static str, detail: impl Into<String>) {
-        self.0.push(Finding {
-            level,
-            subject,
-            detail: detail.into(),
-        });
+        self.0.push(Finding { level, subject, detail: detail.into() });
     }
 
     fn ok(&mut self, subject: &'static str, detail: impl Into<String>) {
@@ -104,11 +94,7 @@ impl Report {
     }
 
     /// Adds what a look at a database found, or that it failed.
-    async fn within(
-        &mut self,
-        subject: &'static str,
-        look: impl Future<Output = Result<Vec<Finding>>>,
-    ) {
+    async fn within(&mut self, subject: &'static str, look: impl Future<Output = Result<Vec<Finding>>>) {
         match tokio::time::timeout(CONNECT_MAX, look).await {
             Ok(Ok(findings)) => self.0.extend(findings),
             Ok(Err(error)) => self.fail(subject, format!("{error:#}")),
@@ -119,48 +105,25 @@ impl Report {
     fn settings(&mut self, config: &Config) {
         self.ok("version", env!("CARGO_PKG_VERSION"));
         match (config.public_url.as_str(), config.http.bind.is_loopback()) {
-            ("", true) => self.ok(
-                "public_url",
-                "not set; the yard listens on this machine only",
-            ),
-            ("", false) => self.warn(
-                "public_url",
-                "not set: it names the yard in receipts from its first start on",
-            ),
+            ("", true) => self.ok("public_url", "not set; the yard listens on this machine only"),
+            ("", false) => self.warn("public_url", "not set: it names the yard in receipts from its first start on"),
             (url, _) if url.starts_with("https://") => self.ok("public_url", url),
-            (url, _) => self.warn(
-                "public_url",
-                format!("{url}: passwords and tokens travel in the clear; use https"),
-            ),
+            (url, _) => self.warn("public_url", format!("{url}: passwords and tokens travel in the clear; use https")),
         }
         if !config.http.bind.is_loopback() && config.http.trusted_proxies.is_empty() {
-            self.warn(
-                "proxies",
-                "http.trusted_proxies is empty: behind a balancer all people look like one address",
-            );
+            self.warn("proxies", "http.trusted_proxies is empty: behind a balancer all people look like one address");
         }
     }
 
     fn open_files(&mut self) {
-        let mut limit = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: a plain system call that writes to the struct it is given.
         if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
             return;
         }
         let files = limit.rlim_cur;
-        let level = if files < OPEN_FILES_WARN {
-            Level::Warn
-        } else {
-            Level::Ok
-        };
-        self.add(
-            level,
-            "open files",
-            format!("{files} at once, one for each connection"),
-        );
+        let level = if files < OPEN_FILES_WARN { Level::Warn } else { Level::Ok };
+        self.add(level, "open files", format!("{files} at once, one for each connection"));
     }
 
     fn disk(&mut self, data_dir: &Path) {
@@ -177,24 +140,13 @@ impl Report {
         }
         match sync_time(data_dir) {
             Ok(took) => {
-                let level = if took > SYNC_WARN || took < SYNC_SUSPICIOUS {
-                    Level::Warn
-                } else {
-                    Level::Ok
-                };
+                let level = if took > SYNC_WARN || took < SYNC_SUSPICIOUS { Level::Warn } else { Level::Ok };
                 let why = if took < SYNC_SUSPICIOUS {
                     ": does this disk keep anything? (memory, or sync turned off)"
                 } else {
                     ""
                 };
-                self.add(
-                    level,
-                    "fsync",
-                    format!(
-                        "{:.2} ms (median of {SYNCS}){why}",
-                        took.as_secs_f64() * 1e3
-                    ),
-                );
+                self.add(level, "fsync", format!("{:.2} ms (median of {SYNCS}){why}", took.as_secs_f64() * 1e3));
             }
             Err(error) => self.fail("fsync", format!("{error:#}")),
         }
@@ -204,10 +156,7 @@ impl Report {
         let socket = socket_of(data_dir);
         match tokio::net::UnixStream::connect(&socket).await {
             Ok(_) => self.ok("running", "a yard runs on this directory"),
-            Err(_) if socket.exists() => self.ok(
-                "running",
-                "no; a socket is left of a yard that did not end well",
-            ),
+            Err(_) if socket.exists() => self.ok("running", "no; a socket is left of a yard that did not end well"),
             Err(_) => self.ok("running", "no"),
         }
     }
@@ -217,13 +166,7 @@ impl Report {
         if now_ms < CLOCK_MS_MIN {
             self.fail("clock", "it is not set: sales would open at the wrong time");
         } else {
-            self.ok(
-                "clock",
-                format!(
-                    "{}; this yard decides by it, so keep it right (NTP)",
-                    kernel::UtcTime(now_ms)
-                ),
-            );
+            self.ok("clock", format!("{}; this yard decides by it, so keep it right (NTP)", kernel::UtcTime(now_ms)));
         }
     }
 
@@ -234,11 +177,7 @@ impl Report {
         };
         let mut open = Vec::new();
         let mut count = 0;
-        for path in entries
-            .flatten()
-            .map(|entry| entry.path())
-            .chain([dir.clone()])
-        {
+        for path in entries.flatten().map(|entry| entry.path()).chain([dir.clone()]) {
             let Ok(about) = std::fs::metadata(&path) else {
                 continue;
             };
@@ -248,27 +187,15 @@ impl Report {
             }
         }
         if open.is_empty() {
-            self.ok(
-                "keys",
-                format!("{count} files, readable by their owner only"),
-            );
+            self.ok("keys", format!("{count} files, readable by their owner only"));
         } else {
-            self.fail(
-                "keys",
-                format!(
-                    "others can get at {}; set modes 0600 and 0700",
-                    open.join(", ")
-                ),
-            );
+            self.fail("keys", format!("others can get at {}; set modes 0600 and 0700", open.join(", ")));
         }
     }
 
     fn sealed(&mut self, config: &Config) {
         if config.secret.expose().is_empty() {
-            self.warn(
-                "keys",
-                "MADANG__SECRET is not set: whoever reads the database reads the keys",
-            );
+            self.warn("keys", "MADANG__SECRET is not set: whoever reads the database reads the keys");
         } else {
             self.ok("keys", "in the database, sealed with MADANG__SECRET");
         }
@@ -278,24 +205,16 @@ impl Report {
 /// The settings our promises rest on, read back from PostgreSQL, and its clock.
 async fn postgres(url: &str) -> Result<Vec<Finding>> {
     let mut report = Report::default();
-    let mut connection = PgConnection::connect(url)
-        .await
-        .context("PostgreSQL cannot be reached")?;
-    let setting = "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
+    let mut connection = PgConnection::connect(url).await.context("PostgreSQL cannot be reached")?;
+    let setting =
+        "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
                    current_setting('full_page_writes'), current_setting('max_connections')";
     let (version, fsync, commit, pages, connections): (String, String, String, String, String) =
         sqlx::query_as(setting).fetch_one(&mut connection).await?;
-    report.ok(
-        "database",
-        format!("PostgreSQL {version}, {connections} connections"),
-    );
+    report.ok("database", format!("PostgreSQL {version}, {connections} connections"));
     let durable = fsync == "on" && commit != "off" && pages == "on";
     let level = if durable { Level::Ok } else { Level::Fail };
-    report.add(
-        level,
-        "durability",
-        format!("fsync={fsync}, synchronous_commit={commit}, full_page_writes={pages}"),
-    );
+    report.add(level, "durability", format!("fsync={fsync}, synchronous_commit={commit}, full_page_writes={pages}"));
     let asked = now_ms();
     let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
     let (theirs,): (i64,) = sqlx::query_as(clock).fetch_one(&mut connection).await?;
@@ -306,11 +225,7 @@ async fn postgres(url: &str) -> Result<Vec<Finding>> {
         off_ms if off_ms > CLOCK_OFF_MS_WARN => Level::Warn,
         _ => Level::Ok,
     };
-    report.add(
-        level,
-        "clock",
-        format!("the database, which decides, is {off_ms:+} ms from this machine"),
-    );
+    report.add(level, "clock", format!("the database, which decides, is {off_ms:+} ms from this machine"));
     connection.close().await?;
     Ok(report.0)
 }
@@ -324,41 +239,23 @@ async fn sqlite(data_dir: &Path) -> Result<Vec<Finding>> {
         return Ok(report.0);
     }
     for file in &files {
-        let name = file
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(file)
-            .read_only(true);
-        let mut connection = SqliteConnection::connect_with(&options)
-            .await
-            .with_context(|| name.clone())?;
-        let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode")
-            .fetch_one(&mut connection)
-            .await?;
-        let (sound,): (String,) = sqlx::query_as("PRAGMA quick_check(1)")
-            .fetch_one(&mut connection)
-            .await?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.with_context(|| name.clone())?;
+        let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode").fetch_one(&mut connection).await?;
+        let (sound,): (String,) = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
         connection.close().await?;
         let well = mode == "wal" && sound == "ok";
         let level = if well { Level::Ok } else { Level::Fail };
-        report.add(
-            level,
-            "database",
-            format!("{name}: journal_mode={mode}, quick_check={sound}"),
-        );
+        report.add(level, "database", format!("{name}: journal_mode={mode}, quick_check={sound}"));
     }
     Ok(report.0)
 }
 
 fn database_files(data_dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "db"))
-        .collect();
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "db")).collect();
     files.sort();
     files
 }
@@ -380,11 +277,7 @@ fn sync_time(data_dir: &Path) -> Result<Duration> {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -394,19 +287,12 @@ mod tests {
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Config {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::load(&Sources::default().env(variables))
-            .expect("settings")
-            .settings
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(&Sources::default().env(variables)).expect("settings").settings
     }
 
     fn find<'a>(findings: &'a [Finding], subject: &str) -> &'a Finding {
-        findings
-            .iter()
-            .find(|finding| finding.subject == subject)
-            .unwrap_or_else(|| panic!("{subject}: {findings:?}"))
+        findings.iter().find(|finding| finding.subject == subject).unwrap_or_else(|| panic!("{subject}: {findings:?}"))
     }
 
     #[tokio::test]
@@ -415,10 +301,7 @@ mod tests {
         let data = parent.path().join("data");
         let findings = examine(&data, &config(&[])).await;
         assert_eq!(find(&findings, "data directory").level, Level::Warn);
-        assert!(
-            findings.iter().all(|finding| finding.level != Level::Fail),
-            "{findings:?}"
-        );
+        assert!(findings.iter().all(|finding| finding.level != Level::Fail), "{findings:?}");
         assert!(!data.exists());
     }
 
@@ -430,32 +313,20 @@ mod tests {
         std::fs::set_permissions(&keys, PermissionsExt::from_mode(0o700)).expect("set");
         std::fs::write(keys.join("log"), [7; 32]).expect("written");
         std::fs::set_permissions(keys.join("log"), PermissionsExt::from_mode(0o640)).expect("set");
-        std::fs::write(
-            data.path().join("races.db"),
-            "this is no database, but long enough to be read as one",
-        )
-        .expect("written");
+        std::fs::write(data.path().join("races.db"), "this is no database, but long enough to be read as one")
+            .expect("written");
         let findings = examine(data.path(), &config(&[])).await;
         let found = find(&findings, "keys");
-        assert!(
-            found.level == Level::Fail && found.detail.contains("keys/log"),
-            "{found:?}"
-        );
+        assert!(found.level == Level::Fail && found.detail.contains("keys/log"), "{found:?}");
         assert_eq!(find(&findings, "database").level, Level::Fail);
         std::fs::set_permissions(keys.join("log"), PermissionsExt::from_mode(0o600)).expect("set");
-        assert_eq!(
-            find(&examine(data.path(), &config(&[])).await, "keys").level,
-            Level::Ok
-        );
+        assert_eq!(find(&examine(data.path(), &config(&[])).await, "keys").level, Level::Ok);
     }
 
     #[tokio::test]
     async fn a_database_that_is_away_is_a_failure_and_an_open_yard_a_warning() {
         let data = tempfile::tempdir().expect("a directory");
-        let settings = [
-            ("MADANG__DB__URL", "postgres://nobody@127.0.0.1:1/none"),
-            ("MADANG__HTTP__BIND", "0.0.0.0"),
-        ];
+        let settings = [("MADANG__DB__URL", "postgres://nobody@127.0.0.1:1/none"), ("MADANG__HTTP__BIND", "0.0.0.0")];
         let findings = examine(data.path(), &config(&settings)).await;
         assert_eq!(find(&findings, "database").level, Level::Fail);
         for subject in ["public_url", "proxies", "keys"] {

@@ -123,16 +123,10 @@ async fn play(
     on_answer: Arc<impl Fn() + Send + Sync + 'static>,
 ) -> Result<Traffic> {
     let each = plan.clicks as usize;
-    let due = arrivals
-        .iter()
-        .flat_map(|at| std::iter::repeat_n(*at, each));
+    let due = arrivals.iter().flat_map(|at| std::iter::repeat_n(*at, each));
     let due: Vec<Duration> = due.collect();
     let patience = plan.patience;
-    let options = Options {
-        connections: plan.connections,
-        timeout: TRY_MAX,
-        retry: Some(Retry { patience }),
-    };
+    let options = Options { connections: plan.connections, timeout: TRY_MAX, retry: Some(Retry { patience }) };
     let mut runs = tokio::task::JoinSet::new();
     for yard in yards {
         let address = address(yard).await?;
@@ -201,8 +195,7 @@ impl Outcome {
         ];
         for (what, is, must_be) in expected {
             if is != must_be {
-                self.faults
-                    .push(format!("{what}: {is} instead of {must_be}"));
+                self.faults.push(format!("{what}: {is} instead of {must_be}"));
             }
         }
     }
@@ -210,36 +203,19 @@ impl Outcome {
     /// What the public log of the sale must say, at this yard.
     async fn check_log(&mut self, yard: &Url, receipts: &[String]) -> Result<()> {
         let prefix = yard.join(&format!("/api/v1/races/{}/offer", self.race_id))?;
-        let report = Place::parse(prefix.as_str())?
-            .verify(receipts.to_vec(), None)
-            .await?;
+        let report = Place::parse(prefix.as_str())?.verify(receipts.to_vec(), None).await?;
         self.verified &= report.verified;
-        self.faults.extend(
-            report
-                .violations
-                .iter()
-                .map(|violation| format!("order log at {yard}: {violation}")),
-        );
+        self.faults.extend(report.violations.iter().map(|violation| format!("order log at {yard}: {violation}")));
         let logged = [
             ("numbers given", report.claims, self.granted + self.numbered),
-            (
-                "places given",
-                report.open.held + report.open.confirmed,
-                self.granted,
-            ),
+            ("places given", report.open.held + report.open.confirmed, self.granted),
             ("refusals", report.counts.refused, self.numbered),
-            (
-                "receipts that hold",
-                report.receipts.len() as u64,
-                receipts.len() as u64,
-            ),
+            ("receipts that hold", report.receipts.len() as u64, receipts.len() as u64),
         ];
         for (what, is, must_be) in logged {
             if is != must_be {
                 self.verified = false;
-                self.faults.push(format!(
-                    "order log at {yard}: {what}: {is} instead of {must_be}"
-                ));
+                self.faults.push(format!("order log at {yard}: {what}: {is} instead of {must_be}"));
             }
         }
         Ok(())
@@ -248,9 +224,7 @@ impl Outcome {
 
 /// The requests of the crowd at one yard, person by person.
 fn clicks(yard: &Url, crowd: &Crowd, stride: usize) -> Result<Arc<[Request]>> {
-    let port = yard
-        .port()
-        .map_or_else(String::new, |port| format!(":{port}"));
+    let port = yard.port().map_or_else(String::new, |port| format!(":{port}"));
     let host = format!("{}{port}", yard.host_str().unwrap_or_default());
     let path = format!("/api/v1/races/{}/registrations", crowd.race_id);
     let mut requests = Vec::with_capacity(crowd.people() * stride);
@@ -263,20 +237,11 @@ fn clicks(yard: &Url, crowd: &Crowd, stride: usize) -> Result<Arc<[Request]>> {
 
 /// The yard's address in the net; the load client speaks plain HTTP.
 async fn address(yard: &Url) -> Result<SocketAddr> {
-    ensure!(
-        yard.scheme() == "http",
-        "{yard}: a rehearsal goes over plain http, straight to the yard"
-    );
-    let (Some(host), Some(port)) = (yard.host_str(), yard.port_or_known_default()) else {
-        bail!("{yard} has no host")
-    };
+    ensure!(yard.scheme() == "http", "{yard}: a rehearsal goes over plain http, straight to the yard");
+    let (Some(host), Some(port)) = (yard.host_str(), yard.port_or_known_default()) else { bail!("{yard} has no host") };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut found = tokio::net::lookup_host((host, port))
-        .await
-        .with_context(|| format!("{host} cannot be found"))?;
-    found
-        .next()
-        .with_context(|| format!("{host} has no address"))
+    let mut found = tokio::net::lookup_host((host, port)).await.with_context(|| format!("{host} cannot be found"))?;
+    found.next().with_context(|| format!("{host} has no address"))
 }
 
 #[cfg(test)]

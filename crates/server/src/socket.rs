@@ -39,8 +39,7 @@ pub fn bind(dir: &DataDir) -> Result<UnixListener> {
     }
     DirBuilder::new().mode(0o700).create(&nursery)?;
     let (near, _directory) = near(&nursery, "new")?;
-    let listener = UnixListener::bind(near)
-        .with_context(|| format!("cannot open {}", dir.socket().display()))?;
+    let listener = UnixListener::bind(near).with_context(|| format!("cannot open {}", dir.socket().display()))?;
     let made = nursery.join("new");
     std::fs::set_permissions(&made, PermissionsExt::from_mode(0o600))?;
     std::fs::rename(&made, dir.socket())?;
@@ -50,9 +49,7 @@ pub fn bind(dir: &DataDir) -> Result<UnixListener> {
 
 /// Takes commands until `stop`.
 pub async fn serve(listener: UnixListener, commands: Router, stop: CancellationToken) {
-    let served = axum::serve(listener, commands)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
+    let served = axum::serve(listener, commands).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "commands are no longer taken");
     }
@@ -69,9 +66,7 @@ pub enum Reach {
 impl Reach {
     pub async fn open(data_dir: &Path, config: Config) -> Result<Reach> {
         match DataDir::take(data_dir)? {
-            Taken::Mine(dir) => Ok(Reach::Here(Box::new(
-                Yard::open(dir, config.quiet(), None).await?,
-            ))),
+            Taken::Mine(dir) => Ok(Reach::Here(Box::new(Yard::open(dir, config.quiet(), None).await?))),
             Taken::Others(_) => Ok(Reach::Running(data_dir.to_owned())),
         }
     }
@@ -83,10 +78,7 @@ impl Reach {
         *request.uri_mut() = path.parse()?;
         let headers = request.headers_mut();
         headers.insert(header::HOST, HeaderValue::from_static("madang"));
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
         match self {
             Reach::Here(yard) => match yard.commands().oneshot(request).await {
@@ -95,16 +87,9 @@ impl Reach {
             },
             Reach::Running(data_dir) => {
                 let stream = connect(data_dir).await?;
-                let (mut sender, connection) =
-                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
                 let connection = tokio::spawn(connection);
-                let answer = read(
-                    sender
-                        .send_request(request)
-                        .await
-                        .context("the running yard did not answer")?,
-                )
-                .await;
+                let answer = read(sender.send_request(request).await.context("the running yard did not answer")?).await;
                 connection.abort();
                 answer
             }
@@ -130,10 +115,7 @@ async fn connect(data_dir: &Path) -> Result<UnixStream> {
             Err(error) => {
                 let socket = socket_of(data_dir);
                 return Err(error).with_context(|| {
-                    format!(
-                        "a madang runs on this directory, but {} does not answer",
-                        socket.display()
-                    )
+                    format!("a madang runs on this directory, but {} does not answer", socket.display())
                 });
             }
         }
@@ -146,29 +128,19 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let status = response.status();
-    let bytes = response
-        .into_body()
-        .collect()
-        .await
-        .context("the answer broke off")?
-        .to_bytes();
+    let bytes = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
     let value = if bytes.is_empty() {
         Value::Null
     } else {
         serde_json::from_slice(&bytes).context("the answer cannot be read")?
     };
-    if status.is_success() {
-        Ok(value)
-    } else {
-        Err(refusal(status, &value))
-    }
+    if status.is_success() { Ok(value) } else { Err(refusal(status, &value)) }
 }
 
 /// A problem as one line for people.
 fn refusal(status: StatusCode, problem: &Value) -> anyhow::Error {
     let text = |name: &str| problem[name].as_str();
-    let mut line =
-        text("title").map_or_else(|| format!("the yard answered {status}"), str::to_owned);
+    let mut line = text("title").map_or_else(|| format!("the yard answered {status}"), str::to_owned);
     if let Some(detail) = text("detail") {
         line.push_str(": ");
         line.push_str(detail);
@@ -190,12 +162,8 @@ fn near(directory: &Path, name: &str) -> Result<(PathBuf, Option<std::fs::File>)
         return Ok((path, None));
     }
     use std::os::fd::AsRawFd;
-    let open = std::fs::File::open(directory)
-        .with_context(|| format!("cannot open {}", directory.display()))?;
-    Ok((
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())),
-        Some(open),
-    ))
+    let open = std::fs::File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())), Some(open)))
 }
 
 #[cfg(test)]
@@ -209,21 +177,12 @@ mod tests {
         let dir = DataDir::take_or_refuse(&path).expect("taken");
         for _ in 0..2 {
             let listener = bind(&dir).expect("a socket, also over a stale one");
-            let mode = std::fs::metadata(dir.socket())
-                .expect("a file")
-                .permissions()
-                .mode();
+            let mode = std::fs::metadata(dir.socket()).expect("a file").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
-            let routes = Router::new().route(
-                "/echo",
-                axum::routing::post(|body: String| async move { body }),
-            );
+            let routes = Router::new().route("/echo", axum::routing::post(|body: String| async move { body }));
             let stop = CancellationToken::new();
             let served = tokio::spawn(serve(listener, routes, stop.clone()));
-            let answer = Reach::Running(path.clone())
-                .send(Method::POST, "/echo", &"hello")
-                .await
-                .expect("an answer");
+            let answer = Reach::Running(path.clone()).send(Method::POST, "/echo", &"hello").await.expect("an answer");
             assert_eq!(answer, "hello");
             stop.cancel();
             served.await.expect("ended");
@@ -237,10 +196,7 @@ mod tests {
             "errors": [{ "field": "username", "code": "pattern", "message": "4 to 20 letters" }],
         });
         let line = refusal(StatusCode::UNPROCESSABLE_ENTITY, &problem).to_string();
-        assert_eq!(
-            line,
-            "Some fields are not right; username: 4 to 20 letters (http/invalid)"
-        );
+        assert_eq!(line, "Some fields are not right; username: 4 to 20 letters (http/invalid)");
         let bare = refusal(StatusCode::NOT_FOUND, &Value::Null).to_string();
         assert!(bare.contains("404"), "{bare}");
     }

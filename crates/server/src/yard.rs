@@ -63,12 +63,8 @@ impl Yard {
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
         let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened {
-            services,
-            gateway,
-            revocations,
-            peers,
-        } = contexts::open(dir.path(), config, &clock).await?;
+        let contexts::Opened { services, gateway, revocations, peers } =
+            contexts::open(dir.path(), config, &clock).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let mut parts = Parts::default();
         for service in services {
@@ -83,9 +79,7 @@ impl Yard {
             databases: databases.clone().into(),
             revocations,
         };
-        let routes = api
-            .merge(operating::routes(operating))
-            .merge(extra.unwrap_or_default());
+        let routes = api.merge(operating::routes(operating)).merge(extra.unwrap_or_default());
         Ok(Yard {
             dir,
             router: behind_the_edge(behind_the_gateway(routes, &gateway)),
@@ -108,44 +102,26 @@ impl Yard {
         // Why first: otherwise the first signed-in requests would be answered 503. A failure is tried again there.
         self.gateway.catch_up(&self.peers).await.ok();
         for source in &self.databases {
-            self.tasks.spawn(events::run(
-                source.clone(),
-                self.consumers.clone(),
-                self.stop.clone(),
-            ));
+            self.tasks.spawn(events::run(source.clone(), self.consumers.clone(), self.stop.clone()));
         }
         for job in &self.jobs {
             self.tasks.spawn(job.clone().run(self.stop.clone()));
         }
         let (gateway, peers) = (self.gateway.clone(), self.peers.clone());
-        self.tasks.spawn(
-            self.stop
-                .clone()
-                .run_until_cancelled_owned(gateway.run(peers)),
-        );
-        self.tasks.spawn(
-            self.stop
-                .clone()
-                .run_until_cancelled_owned(self.telemetry.clone().upkeep()),
-        );
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(gateway.run(peers)));
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(self.telemetry.clone().upkeep()));
         self.tasks.close();
     }
 
     /// Answers on `listener` and on the directory's socket until `stop`; then finishes what is under way.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let commands = socket::bind(&self.dir)?;
-        let address = listener
-            .local_addr()
-            .context("the listener has no address")?;
+        let address = listener.local_addr().context("the listener has no address")?;
         tracing::info!(%address, data_dir = %self.dir.path().display(), "the yard is open");
-        let mut taking_commands =
-            tokio::spawn(socket::serve(commands, self.commands.clone(), stop.clone()));
+        let mut taking_commands = tokio::spawn(socket::serve(commands, self.commands.clone(), stop.clone()));
         platform::http::serve(listener, self.router.clone(), stop.clone()).await;
         // A connection that never says anything would keep the socket open.
-        if tokio::time::timeout(COMMANDS_DRAIN_MAX, &mut taking_commands)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(COMMANDS_DRAIN_MAX, &mut taking_commands).await.is_err() {
             taking_commands.abort();
         }
         std::fs::remove_file(self.dir.socket()).ok();
@@ -171,9 +147,7 @@ impl Yard {
 
     /// The same, for a caller in this process who comes from `peer`.
     pub fn router_for(&self, peer: SocketAddr) -> Router {
-        self.router
-            .clone()
-            .layer(axum::Extension(axum::extract::ConnectInfo(peer)))
+        self.router.clone().layer(axum::Extension(axum::extract::ConnectInfo(peer)))
     }
 
     /// What the socket answers.
@@ -236,8 +210,7 @@ impl Parts {
 }
 
 fn behind_the_gateway(routes: Router, gateway: &Arc<Gateway>) -> Router {
-    with_fallbacks(routes.route_layer(axum::middleware::from_fn(note_route)))
-        .layer(gateway::layer(gateway.clone()))
+    with_fallbacks(routes.route_layer(axum::middleware::from_fn(note_route))).layer(gateway::layer(gateway.clone()))
 }
 
 fn behind_the_edge(routes: Router) -> Router {

@@ -28,6 +28,8 @@ impl Batch<'_> {
             }
             Hand::Pause | Hand::Resume | Hand::Close => None,
             Hand::Rules(rules) => return self.new_rules(rules),
+            Hand::Edit { basis, .. } if !basis.holds(&self.head) => return Ok(Reply::Done(Answer::MovedOn)),
+            Hand::Edit { rules, .. } => return self.new_rules(rules),
         };
         Ok(Reply::Done(Answer::Hand { leaf }))
     }

@@ -190,6 +190,7 @@ fn kind(answer: &Answer) -> &'static str {
         Answer::Illegal { .. } => "answer: illegal move",
         Answer::Gone => "answer: gone",
         Answer::Hand { .. } => "answer: the organiser's hand",
+        Answer::MovedOn => "answer: made from what no longer is",
         Answer::BelowTaken { .. } => "answer: below what is taken",
         Answer::BadRules(_) => "answer: rules that clash",
         Answer::BadWant(_) => "answer: want not allowed",

@@ -8,5 +8,6 @@ mod kill;
 mod outage;
 mod pair;
 mod process;
+mod rehearsal;
 mod server;
 mod start;

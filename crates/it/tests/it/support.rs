@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod books;
+pub mod contract;
 pub mod proxy;
 pub mod shop;
 pub mod site;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::{Answer, ClaimInput, Hand, Input, Move, MoveBy};
+use admission::{Answer, Basis, ClaimInput, Hand, Input, Move, MoveBy};
 use kernel::{ClaimId, OfferId, UserId};
 use orderlog::{Frontier, PersonKey, Rules, Want};
 use serde_json::json;
@@ -14,8 +14,10 @@ use super::sequencer::{Decided, Offer, Refusal, Sealed};
 use super::view::{ClaimView, OfferView};
 use super::{Admission, Shared, codes};
 use crate::db::{DbError, Query, Tx, args};
-use crate::http::Problem;
+use crate::http::{IfMatch, Problem};
 
+/// Each further try means that somebody else's change came between; more would keep the caller waiting for nothing.
+const HAND_TRIES_MAX: u32 = 20;
 /// An answer from memory is never older than this.
 const MEMORY_AGE_MAX: Duration = Duration::from_millis(250);
 
@@ -52,6 +54,8 @@ pub struct HandChange {
     pub paused: Option<bool>,
     /// Not after now closes at once.
     pub closes_ms: Option<i64>,
+    /// The version of the rules that the change was made from; refused where they have moved on.
+    pub version: Option<i64>,
     /// Further changes of the rules, e.g. a new opening.
     pub edit: Option<Arc<dyn Fn(&mut Rules) + Send + Sync>>,
 }
@@ -117,18 +121,32 @@ impl Admission {
     /// Changes the offer itself: each change with its reason, audited, and a leaf of the log.
     pub async fn hand(&self, offer: OfferId, actor: UserId, reason: &str, change: HandChange) -> Result<OfferView, Problem> {
         let live = self.0.offer(offer);
-        // Why: two organisers at once would write over each other's numbers with rules made from an old view.
+        // Why: of two organisers at once in this process, one would be decided for nothing.
         let _turn = live.hand.lock().await;
+        for _ in 0..HAND_TRIES_MAX {
+            if self.try_hand(&live, offer, actor, reason, &change).await? {
+                return self.view(&self.0.db, offer).await;
+            }
+        }
+        Err(Problem::new(&codes::BUSY).retry_after_ms(500))
+    }
+
+    /// False when the rules were made from what another process, or an assignment, has changed meanwhile; nothing
+    /// was done then.
+    async fn try_hand(&self, live: &Arc<Offer>, offer: OfferId, actor: UserId, reason: &str, change: &HandChange) -> Result<bool, Problem> {
         let now = self.view(&self.0.db, offer).await?;
-        for (action, hand, told) in steps(&now, &change)? {
+        IfMatch(change.version).check(now.version)?;
+        // Invariant: new rules come first, so that nothing was done yet when they have to be made again.
+        for (action, hand, told) in steps(&now, change)? {
             let audit = audit_row(&self.0, offer, actor, action, reason, &told);
-            let decided = self.submit(&live, Input::Hand(hand), Some(audit)).await?;
+            let decided = self.submit(live, Input::Hand(hand), Some(audit)).await?;
             match decided.answer {
                 Answer::Hand { .. } => {}
+                Answer::MovedOn => return Ok(false),
                 other => return Err(refused(&other)),
             }
         }
-        self.view(&self.0.db, offer).await
+        Ok(true)
     }
 
     pub async fn view(&self, query: &impl Query, offer: OfferId) -> Result<OfferView, Problem> {
@@ -289,7 +307,7 @@ fn steps(now: &OfferView, change: &HandChange) -> Result<Vec<(&'static str, Hand
     if rules != *now.rules || counts_asked {
         rules.validate().map_err(|error| Problem::new(&codes::RULES).detail(error.to_string()))?;
         if rules != *now.rules {
-            steps.push(("offer.rules", Hand::Rules(Box::new(rules)), told));
+            steps.push(("offer.rules", Hand::Edit { rules: Box::new(rules), basis: basis(now) }, told));
         }
     }
     match change.paused {
@@ -301,6 +319,17 @@ fn steps(now: &OfferView, change: &HandChange) -> Result<Vec<(&'static str, Hand
         steps.push(("offer.close", Hand::Close, json!({})));
     }
     Ok(steps)
+}
+
+/// What a view's rules were made from.
+fn basis(view: &OfferView) -> Basis {
+    let held_back = |pool: &orderlog::PoolRule| {
+        let now = view.pool(pool.code.as_str()).map_or(0, |pool| pool.held_back);
+        (pool.code, u32::try_from(now).unwrap_or(0))
+    };
+    let mut held_back: Vec<_> = view.rules.pools.iter().map(held_back).collect();
+    held_back.sort_by_key(|(code, _)| *code);
+    Basis { version: view.version.unsigned_abs(), held_back }
 }
 
 /// The audit entry that goes with a change, in its transaction.
@@ -340,7 +369,7 @@ fn refused(answer: &Answer) -> Problem {
         Answer::BadRules(clash) => Problem::new(&codes::RULES).detail(clash.to_string()),
         Answer::BadWant(error) => Problem::new(&codes::WANT).detail(error.to_string()),
         Answer::NoUnits => Problem::new(&codes::NO_UNITS),
-        Answer::NotOpen { .. } | Answer::Refused { .. } | Answer::NextBatch => Problem::new(&codes::BUSY).retry_after_ms(500),
+        Answer::NotOpen { .. } | Answer::Refused { .. } | Answer::NextBatch | Answer::MovedOn => Problem::new(&codes::BUSY).retry_after_ms(500),
         Answer::Placed { .. } | Answer::Has { .. } | Answer::Idempotent { .. } | Answer::Moved { .. } | Answer::Hand { .. } => {
             Problem::new(&crate::http::codes::INTERNAL)
         }

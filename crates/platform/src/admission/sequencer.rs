@@ -28,8 +28,8 @@ const BATCH_MAX: usize = 500;
 const MOVES_RESERVED: usize = BATCH_MAX / 4;
 /// Leaves that may be read under the lock; more are caught up before taking it.
 const CATCH_UP_LEAVES: u64 = 1_000;
-/// The cost of one claim before anything was measured.
-const COST_NS_START: u64 = 100_000;
+/// How long a batch takes before anything was measured.
+const BATCH_NS_START: u64 = 50_000_000;
 
 /// What one input ended in.
 pub(super) type Outcome = Result<Decided, Refusal>;
@@ -97,7 +97,9 @@ struct Queue {
 pub(super) struct Offer {
     pub id: Uuid,
     queue: Mutex<Queue>,
-    cost_ns: AtomicU64,
+    /// How long a batch takes, whatever its size: most of it is the round trips and the sync. Counted by the input,
+    /// a quiet hour of batches of one would make a burst look hopeless.
+    batch_ns: AtomicU64,
     /// The newest committed head this process has seen, and when.
     pub seen: ArcSwapOption<Seen>,
     pub refusals: RwLock<Fold>,
@@ -121,7 +123,7 @@ impl Offer {
         Self {
             id,
             queue: Mutex::default(),
-            cost_ns: AtomicU64::new(COST_NS_START),
+            batch_ns: AtomicU64::new(BATCH_NS_START),
             seen: ArcSwapOption::empty(),
             refusals: RwLock::default(),
             hand: tokio::sync::Mutex::default(),
@@ -135,14 +137,18 @@ impl Offer {
         let queued = Queued { input, extra, since: Instant::now(), answer };
         let start = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let cost = Duration::from_nanos(self.cost_ns.load(Ordering::Relaxed));
+            let batch = Duration::from_nanos(self.batch_ns.load(Ordering::Relaxed));
             let ahead = if is_claim { queue.claims.len() } else { queue.moves.len() };
-            let wait = cost.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+            let wait = batch.saturating_mul(u32::try_from(ahead / BATCH_MAX).unwrap_or(u32::MAX));
             if wait > shared.limits.wait_max {
                 metrics::counter!("madang_admission_busy_total").increment(1);
                 return Err(Refusal::Busy(wait.as_millis() as u64 / 2));
             }
-            if is_claim { queue.claims.push_back(queued) } else { queue.moves.push_back(queued) }
+            if is_claim {
+                queue.claims.push_back(queued)
+            } else {
+                queue.moves.push_back(queued)
+            }
             !std::mem::replace(&mut queue.running, true)
         };
         if start {
@@ -172,10 +178,10 @@ impl Offer {
         }
     }
 
-    fn learn_cost(&self, took: Duration, inputs: usize) {
-        let each = took.as_nanos() as u64 / inputs.max(1) as u64;
-        let known = self.cost_ns.load(Ordering::Relaxed);
-        self.cost_ns.store((known * 7 + each) / 8, Ordering::Relaxed);
+    fn learn_pace(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX / 8);
+        let known = self.batch_ns.load(Ordering::Relaxed);
+        self.batch_ns.store((known * 7 + took) / 8, Ordering::Relaxed);
     }
 }
 
@@ -200,7 +206,8 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
         if batch.is_empty() {
             return;
         }
-        let (batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|queued| queued.since.elapsed() < shared.limits.queued_max);
+        let (batch, late): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|queued| queued.since.elapsed() < shared.limits.queued_max);
         for queued in late {
             queued.answer.send(Err(Refusal::Busy(1_000))).ok();
         }
@@ -217,7 +224,7 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
             metrics::counter!("madang_admission_panics_total").increment(1);
             tracing::error!(offer.id = %offer.id, "deciding a batch panicked; nothing of it is published");
         }
-        offer.learn_cost(started.elapsed(), count);
+        offer.learn_pace(started.elapsed());
         metrics::histogram!("madang_admission_batch_size").record(count as f64);
         metrics::histogram!("madang_admission_batch_seconds").record(started.elapsed().as_secs_f64());
     }
@@ -467,10 +474,19 @@ pub(super) fn rules_set(offer: Uuid, rules: &Rules) -> RowSet {
     }
 }
 
-fn seal(key: &LogKey, base: &str, first_index: u64, decision: &Decision, appended: Appended, lines: Vec<String>) -> Sealed {
+fn seal(
+    key: &LogKey,
+    base: &str,
+    first_index: u64,
+    decision: &Decision,
+    appended: Appended,
+    lines: Vec<String>,
+) -> Sealed {
     let head = decision.head.clone();
     let checkpoint = sign_checkpoint(key, &origin(base, head.log_no), head.size, &appended.root());
-    let waiting = |decided: &&admission::Decided| decided.was.is_none() && decided.claim.state == admission::ClaimState::Waitlisted;
+    let waiting = |decided: &&admission::Decided| {
+        decided.was.is_none() && decided.claim.state == admission::ClaimState::Waitlisted
+    };
     let waiting_new = decision.changed.iter().filter(waiting).map(|decided| decided.claim.seq).collect();
     Sealed { head, appended, checkpoint, first_index, lines, waiting_new }
 }
@@ -479,8 +495,8 @@ impl Offer {
     /// Remembers a committed batch.
     fn learn(&self, decision: &Decision) {
         let mut fold = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
-        let known = fold.log_no == decision.head.log_no
-            && decision.leaves.iter().all(|leaf| fold.refusals.apply(leaf).is_ok());
+        let known =
+            fold.log_no == decision.head.log_no && decision.leaves.iter().all(|leaf| fold.refusals.apply(leaf).is_ok());
         if !known {
             // What was committed stands; the next batch folds the log anew.
             *fold = Fold::default();
@@ -503,4 +519,3 @@ impl Offer {
         Ok(seen)
     }
 }
-

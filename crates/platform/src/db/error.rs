@@ -69,11 +69,9 @@ fn from_sqlx(error: &sqlx::Error) -> DbError {
         sqlx::Error::Database(inner) => {
             let code = inner.code().unwrap_or_default().into_owned();
             match inner.kind() {
-                sqlx::error::ErrorKind::UniqueViolation => DbError::Unique(format!(
-                    "{} {}",
-                    inner.constraint().unwrap_or_default(),
-                    inner.message()
-                )),
+                sqlx::error::ErrorKind::UniqueViolation => {
+                    DbError::Unique(format!("{} {}", inner.constraint().unwrap_or_default(), inner.message()))
+                }
                 sqlx::error::ErrorKind::Other if is_outage(&code) => DbError::Unavailable(told()),
                 sqlx::error::ErrorKind::Other if is_bad_value(&code) => DbError::Constraint(inner.message().to_owned()),
                 sqlx::error::ErrorKind::Other => DbError::Failed(told()),
@@ -97,5 +95,6 @@ fn is_outage(code: &str) -> bool {
     }
     // Connection exception, let in no more, database gone, insufficient resources, operator intervention, system
     // error; lock and read-only.
-    ["08", "28", "3D", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "55P03" | "25006" | "40P01" | "40001")
+    ["08", "28", "3D", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "55P03" | "25006" | "40P01" | "40001")
 }

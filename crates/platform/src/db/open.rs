@@ -86,8 +86,7 @@ async fn postgres(name: &'static str, url: &str, clock: Clock) -> Result<Db, DbE
         .connect_with(options)
         .await?;
     for setting in ["fsync", "synchronous_commit"] {
-        let (value,): (String,) =
-            sqlx::query_as("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
+        let (value,): (String,) = sqlx::query_as("SELECT current_setting($1)").bind(setting).fetch_one(&pool).await?;
         if value == "off" {
             let text = format!("PostgreSQL runs with {setting}=off: a yes could be lost. Turn it on.");
             return Err(DbError::Failed(anyhow::anyhow!(text)));

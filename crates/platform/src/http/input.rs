@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use garde::Validate;
 use http_body_util::{BodyExt, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
@@ -65,15 +65,22 @@ fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let field = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() {
-            let field = if field == "." { "" } else { &field };
-            Problem::field(field, "shape", inner.to_string())
-        } else {
-            Problem::new(&codes::UNREADABLE).detail(inner.to_string())
+        // Why look again: of a body that is no JSON further on, its first wrong field is not what is wrong with it.
+        match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) if inner.is_data() => {
+                let field = if field == "." { "" } else { &field };
+                Problem::field(field, "shape", inner.to_string())
+            }
+            Ok(_) => unreadable(&inner),
+            Err(syntax) => unreadable(&syntax),
         }
     })?;
-    json.end().map_err(|error| Problem::new(&codes::UNREADABLE).detail(error.to_string()))?;
+    json.end().map_err(|error| unreadable(&error))?;
     Ok(value)
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    Problem::new(&codes::UNREADABLE).detail(error.to_string())
 }
 
 /// Finds `\u0000`, which JSON may say and PostgreSQL's text cannot hold.

@@ -65,11 +65,7 @@ pub async fn run(args: AdminArgs) -> Result<Exit> {
         ("nickname", args.nickname),
         ("email", args.email),
     ];
-    body.extend(
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))),
-    );
+    body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))));
     let reach = Reach::open(&args.yard.data_dir, config).await?;
     let made = reach.send(Method::POST, "/identity/admin", &body).await;
     reach.close().await;
@@ -77,10 +73,7 @@ pub async fn run(args: AdminArgs) -> Result<Exit> {
     if args.json {
         say_json(&made)?;
     } else {
-        say(format!(
-            "{} is an administrator now",
-            body["username"].as_str().unwrap_or_default()
-        ));
+        say(format!("{} is an administrator now", body["username"].as_str().unwrap_or_default()));
     }
     Ok(Exit::Well)
 }
@@ -109,14 +102,8 @@ mod tests {
 
     #[test]
     fn a_password_is_the_first_line_with_its_spaces() {
-        assert_eq!(
-            first_line(" two words \r\nmore\n".as_bytes()).expect("a line"),
-            " two words "
-        );
-        assert_eq!(
-            first_line("without end".as_bytes()).expect("a line"),
-            "without end"
-        );
+        assert_eq!(first_line(" two words \r\nmore\n".as_bytes()).expect("a line"), " two words ");
+        assert_eq!(first_line("without end".as_bytes()).expect("a line"), "without end");
         assert!(first_line("\n".as_bytes()).is_err() && first_line("".as_bytes()).is_err());
     }
 }

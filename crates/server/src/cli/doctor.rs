@@ -28,12 +28,7 @@ pub async fn run(args: DoctorArgs) -> Result<Exit> {
     if args.json {
         say_json(&findings)?;
     } else {
-        for Finding {
-            level,
-            subject,
-            detail,
-        } in &findings
-        {
+        for Finding { level, subject, detail } in &findings {
             let level = match level {
                 Level::Ok => "ok  ",
                 Level::Warn => "warn",
@@ -42,7 +37,5 @@ pub async fn run(args: DoctorArgs) -> Result<Exit> {
             say(format!("{level}  {subject:<14} {detail}"));
         }
     }
-    Ok(Exit::of(
-        findings.iter().all(|finding| finding.level != Level::Fail),
-    ))
+    Ok(Exit::of(findings.iter().all(|finding| finding.level != Level::Fail)))
 }

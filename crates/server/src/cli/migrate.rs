@@ -29,12 +29,7 @@ pub async fn run(args: MigrateArgs) -> Result<Exit> {
     let yard = Yard::open(dir, config, None).await?;
     let mut contexts = serde_json::Map::new();
     for db in yard.databases() {
-        let steps = db
-            .all::<(String,)>(
-                "SELECT name FROM migration ORDER BY applied_ms, name",
-                args![],
-            )
-            .await?;
+        let steps = db.all::<(String,)>("SELECT name FROM migration ORDER BY applied_ms, name", args![]).await?;
         let names: Vec<String> = steps.into_iter().map(|(name,)| name).collect();
         if !args.json {
             say(format!("{:<10} {}", db.name(), names.join(", ")));

@@ -92,49 +92,19 @@ struct Order {
 
 impl OfferCommand {
     fn order(self) -> Order {
-        let change =
-            |race: Uuid, name: &str, value: Value, course: Option<String>, common: Common| {
-                let body = body([(name, value), ("course", course.into())], &common);
-                Order {
-                    method: Method::PUT,
-                    path: format!("/races/{race}/offer"),
-                    body,
-                    common,
-                }
-            };
+        let change = |race: Uuid, name: &str, value: Value, course: Option<String>, common: Common| {
+            let body = body([(name, value), ("course", course.into())], &common);
+            Order { method: Method::PUT, path: format!("/races/{race}/offer"), body, common }
+        };
         match self {
             OfferCommand::Pause(to) => change(to.race_id, "paused", true.into(), None, to.common),
             OfferCommand::Resume(to) => change(to.race_id, "paused", false.into(), None, to.common),
             // A closing that is not after now closes at once; the epoch is before any now.
-            OfferCommand::Close(to) => change(
-                to.race_id,
-                "closes_at",
-                json!("1970-01-01T00:00:00Z"),
-                None,
-                to.common,
-            ),
-            OfferCommand::Capacity(to) => change(
-                to.race_id,
-                "capacity",
-                to.number.into(),
-                to.course,
-                to.common,
-            ),
-            OfferCommand::HoldBack(to) => change(
-                to.race_id,
-                "held_back",
-                to.number.into(),
-                to.course,
-                to.common,
-            ),
+            OfferCommand::Close(to) => change(to.race_id, "closes_at", json!("1970-01-01T00:00:00Z"), None, to.common),
+            OfferCommand::Capacity(to) => change(to.race_id, "capacity", to.number.into(), to.course, to.common),
+            OfferCommand::HoldBack(to) => change(to.race_id, "held_back", to.number.into(), to.course, to.common),
             OfferCommand::Assign(to) => {
-                let body = body(
-                    [
-                        ("username", to.username.into()),
-                        ("course", to.course.into()),
-                    ],
-                    &to.common,
-                );
+                let body = body([("username", to.username.into()), ("course", to.course.into())], &to.common);
                 Order {
                     method: Method::POST,
                     path: format!("/races/{}/offer/assignments", to.race_id),
@@ -157,12 +127,7 @@ fn body<const N: usize>(fields: [(&str, Value); N], common: &Common) -> Map<Stri
 }
 
 pub async fn run(args: OfferArgs) -> Result<Exit> {
-    let Order {
-        method,
-        path,
-        body,
-        common,
-    } = args.command.order();
+    let Order { method, path, body, common } = args.command.order();
     let config = common.yard.load()?.settings;
     let reach = Reach::open(&common.yard.data_dir, config).await?;
     let answer = reach.send(method, &path, &body).await;
@@ -178,11 +143,7 @@ pub async fn run(args: OfferArgs) -> Result<Exit> {
 
 /// An offer, or a registration, in one line or a few.
 fn tell(answer: &Value) -> String {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut lines = format!("state {}", text(&answer["state"]));
     for pool in answer["pools"].as_array().into_iter().flatten() {
         let part = |name: &str| text(&pool[name]);
@@ -219,37 +180,21 @@ mod tests {
 
     fn order(words: &[&str]) -> Order {
         let line = ["offer"].iter().chain(words).chain(&["--reason", "why"]);
-        Line::try_parse_from(line)
-            .unwrap_or_else(|error| panic!("{error}"))
-            .offer
-            .command
-            .order()
+        Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).offer.command.order()
     }
 
     #[test]
     fn each_command_is_one_change_of_the_offer() {
         let offer = format!("/races/{RACE}/offer");
         let cases = [
-            (
-                vec!["pause", RACE],
-                json!({ "paused": true, "reason": "why" }),
-            ),
-            (
-                vec!["resume", RACE],
-                json!({ "paused": false, "reason": "why" }),
-            ),
-            (
-                vec!["close", RACE],
-                json!({ "closes_at": "1970-01-01T00:00:00Z", "reason": "why" }),
-            ),
+            (vec!["pause", RACE], json!({ "paused": true, "reason": "why" })),
+            (vec!["resume", RACE], json!({ "paused": false, "reason": "why" })),
+            (vec!["close", RACE], json!({ "closes_at": "1970-01-01T00:00:00Z", "reason": "why" })),
             (
                 vec!["capacity", RACE, "120", "--course", "10k"],
                 json!({ "capacity": 120, "course": "10k", "reason": "why" }),
             ),
-            (
-                vec!["hold-back", RACE, "0"],
-                json!({ "held_back": 0, "reason": "why" }),
-            ),
+            (vec!["hold-back", RACE, "0"], json!({ "held_back": 0, "reason": "why" })),
         ];
         for (words, body) in cases {
             let order = order(&words);
@@ -259,22 +204,14 @@ mod tests {
             );
         }
         let assigned = order(&["assign", RACE, "runner7"]);
-        assert_eq!(
-            (assigned.method, assigned.path),
-            (Method::POST, format!("{offer}/assignments"))
-        );
-        assert_eq!(
-            Value::from(assigned.body),
-            json!({ "username": "runner7", "reason": "why" })
-        );
+        assert_eq!((assigned.method, assigned.path), (Method::POST, format!("{offer}/assignments")));
+        assert_eq!(Value::from(assigned.body), json!({ "username": "runner7", "reason": "why" }));
     }
 
     #[test]
     fn a_command_needs_its_race_and_its_reason() {
         assert!(Line::try_parse_from(["offer", "pause", RACE]).is_err());
         assert!(Line::try_parse_from(["offer", "pause", "race", "--reason", "why"]).is_err());
-        assert!(
-            Line::try_parse_from(["offer", "capacity", RACE, "-1", "--reason", "why"]).is_err()
-        );
+        assert!(Line::try_parse_from(["offer", "capacity", RACE, "-1", "--reason", "why"]).is_err());
     }
 }

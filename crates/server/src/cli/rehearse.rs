@@ -67,9 +67,7 @@ const TTL_MARGIN_S: u64 = 600;
 
 impl RehearseArgs {
     fn plan(&self) -> Plan {
-        let within_s = self
-            .within_s
-            .unwrap_or_else(|| (u64::from(self.people) / PEOPLE_PER_S).max(5));
+        let within_s = self.within_s.unwrap_or_else(|| (u64::from(self.people) / PEOPLE_PER_S).max(5));
         Plan {
             people: self.people,
             capacity: self.capacity,
@@ -85,9 +83,7 @@ impl RehearseArgs {
 pub async fn run(args: RehearseArgs) -> Result<Exit> {
     let signals = signals()?;
     let Some(file) = &args.token_file else {
-        let server = ThrowAway::start()
-            .await
-            .context("the server of the rehearsal did not start")?;
+        let server = ThrowAway::start().await.context("the server of the rehearsal did not start")?;
         let urls = [server.url.clone()];
         // Why here: whatever ends the play, the server ends too.
         let played = tokio::select! {
@@ -99,9 +95,8 @@ pub async fn run(args: RehearseArgs) -> Result<Exit> {
         stopped?;
         return Ok(exit);
     };
-    let token = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))
-        .map_err(usage)?;
+    let token =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display())).map_err(usage)?;
     tokio::select! {
         played = play(&args, &args.url, token.trim()) => played,
         signal = signals => bail!("ended by {signal}"),
@@ -111,9 +106,7 @@ pub async fn run(args: RehearseArgs) -> Result<Exit> {
 async fn play(args: &RehearseArgs, yards: &[Url], token: &str) -> Result<Exit> {
     let plan = args.plan();
     let ttl_s = u32::try_from(plan.within.as_secs() + plan.patience.as_secs() + TTL_MARGIN_S)?;
-    let [first, ..] = yards else {
-        bail!("no yard to rehearse at")
-    };
+    let [first, ..] = yards else { bail!("no yard to rehearse at") };
     let crowd = Crowd::gather(first, token, plan.people, plan.capacity, ttl_s).await?;
     let clicks = u64::from(plan.people) * u64::from(plan.clicks) * yards.len() as u64;
     let bar = progress(clicks);
@@ -150,18 +143,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 fn tell(outcome: &Outcome) -> String {
-    let Outcome {
-        people,
-        capacity,
-        granted,
-        refused,
-        numbered,
-        unanswered,
-        errors,
-        clicks,
-        retries,
-        ..
-    } = outcome;
+    let Outcome { people, capacity, granted, refused, numbered, unanswered, errors, clicks, retries, .. } = outcome;
     let mut text = format!(
         "race        {}\n\
          people      {people}, {clicks} clicks, {retries} of them again\n\
@@ -176,11 +158,7 @@ fn tell(outcome: &Outcome) -> String {
         outcome.p99_ms,
         outcome.max_ms,
         outcome.elapsed_ms as f64 / 1e3,
-        if outcome.verified {
-            "verified"
-        } else {
-            "NOT TRUE"
-        },
+        if outcome.verified { "verified" } else { "NOT TRUE" },
     );
     for fault in &outcome.faults {
         text.push_str(&format!("FAULT       {fault}\n"));

@@ -30,29 +30,16 @@ pub struct ServeArgs {
     #[arg(long)]
     port: Option<u16>,
     /// Parts to run, separated by commas.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "ROLE",
-        default_value = "all"
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "ROLE", default_value = "all")]
     role: Vec<String>,
 }
 
 pub async fn run(args: ServeArgs, extra: Option<Router>) -> Result<Exit> {
     if args.role != ["all"] {
-        return Err(usage(anyhow::anyhow!(
-            "--role: a process runs with all roles in this version"
-        )));
+        return Err(usage(anyhow::anyhow!("--role: a process runs with all roles in this version")));
     }
-    let sources = args
-        .yard
-        .sources()
-        .flag("http.bind", "--bind", args.bind)
-        .flag("http.port", "--port", args.port);
-    let config = Config::load(&sources)
-        .map_err(|problems| usage(problems.into()))?
-        .settings;
+    let sources = args.yard.sources().flag("http.bind", "--bind", args.bind).flag("http.port", "--port", args.port);
+    let config = Config::load(&sources).map_err(|problems| usage(problems.into()))?.settings;
     let address = config.http.address();
     let stop = CancellationToken::new();
     let signals = signals()?;
@@ -65,13 +52,9 @@ pub async fn run(args: ServeArgs, extra: Option<Router>) -> Result<Exit> {
         }
     });
     // Why first: a port that is taken should be told before anything is opened. Who connects early waits a moment.
-    let listener =
-        platform::http::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    let listener = platform::http::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     let yard = Yard::start(&args.yard.data_dir, config, extra).await?;
-    say(format!(
-        "madang listens on http://{}",
-        listener.local_addr()?
-    ));
+    say(format!("madang listens on http://{}", listener.local_addr()?));
     yard.serve(listener, stop).await?;
     Ok(Exit::Well)
 }

@@ -36,15 +36,9 @@ pub struct VerifyArgs {
 }
 
 pub async fn run(args: VerifyArgs) -> Result<Exit> {
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let receipts = args
-        .receipt
-        .iter()
-        .map(read)
-        .collect::<Result<Vec<_>>>()
-        .map_err(super::usage)?;
+    let read =
+        |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let receipts = args.receipt.iter().map(read).collect::<Result<Vec<_>>>().map_err(super::usage)?;
     let Some(place) = &args.place else {
         return offline(&receipts, args.json);
     };
@@ -61,9 +55,7 @@ pub async fn run(args: VerifyArgs) -> Result<Exit> {
 /// What receipts say about each other when only they are at hand.
 fn offline(receipts: &[String], json: bool) -> Result<Exit> {
     let [first, second] = receipts else {
-        return Err(super::usage(anyhow::anyhow!(
-            "without a log, two receipts can be compared: give --receipt twice"
-        )));
+        return Err(super::usage(anyhow::anyhow!("without a log, two receipts can be compared: give --receipt twice")));
     };
     let parse = |text: &str| match Receipt::parse(text) {
         Ok(receipt) => Ok(receipt),
@@ -76,9 +68,7 @@ fn offline(receipts: &[String], json: bool) -> Result<Exit> {
         say(match found {
             Comparison::Same => "the same log, size and root",
             Comparison::SplitView => "SPLIT VIEW: the same log and size, but two roots",
-            Comparison::CannotTell => {
-                "different sizes or logs: only the log itself can tell; give its address too"
-            }
+            Comparison::CannotTell => "different sizes or logs: only the log itself can tell; give its address too",
         });
     }
     Ok(Exit::of(found == Comparison::Same))

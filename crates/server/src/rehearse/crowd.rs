@@ -24,41 +24,15 @@ struct Line {
 
 impl Crowd {
     /// Lets a yard make the race and its people; `admin` is the access token of an organiser or an administrator.
-    pub async fn gather(
-        yard: &Url,
-        admin: &str,
-        people: u32,
-        capacity: u32,
-        ttl_s: u32,
-    ) -> Result<Crowd> {
+    pub async fn gather(yard: &Url, admin: &str, people: u32, capacity: u32, ttl_s: u32) -> Result<Crowd> {
         let client = Client::new();
         let body = serde_json::json!({ "people": people, "capacity": capacity, "ttl_s": ttl_s });
-        let made = client
-            .post(yard.join("/api/v1/admin/rehearsals")?)
-            .bearer_auth(admin)
-            .json(&body)
-            .send()
-            .await?;
-        let made: Made = well(made)
-            .await
-            .context("the yard makes no rehearsal")?
-            .json()
-            .await?;
-        let list = client
-            .get(yard.join(&made.token_url)?)
-            .bearer_auth(admin)
-            .send()
-            .await?;
+        let made = client.post(yard.join("/api/v1/admin/rehearsals")?).bearer_auth(admin).json(&body).send().await?;
+        let made: Made = well(made).await.context("the yard makes no rehearsal")?.json().await?;
+        let list = client.get(yard.join(&made.token_url)?).bearer_auth(admin).send().await?;
         let tokens = read(well(list).await.context("the yard gives no tokens")?).await?;
-        ensure!(
-            tokens.len() == people as usize,
-            "{} tokens for {people} people",
-            tokens.len()
-        );
-        Ok(Crowd {
-            race_id: made.race_id,
-            tokens,
-        })
+        ensure!(tokens.len() == people as usize, "{} tokens for {people} people", tokens.len());
+        Ok(Crowd { race_id: made.race_id, tokens })
     }
 
     pub fn people(&self) -> usize {
@@ -77,17 +51,8 @@ pub async fn login(yard: &Url, username: &str, password: &str) -> Result<String>
         access_token: String,
     }
     let body = serde_json::json!({ "username": username, "password": password });
-    let answer = Client::new()
-        .post(yard.join("/api/v1/auth/login")?)
-        .json(&body)
-        .send()
-        .await?;
-    Ok(well(answer)
-        .await
-        .context("the yard lets nobody in")?
-        .json::<Session>()
-        .await?
-        .access_token)
+    let answer = Client::new().post(yard.join("/api/v1/auth/login")?).json(&body).send().await?;
+    Ok(well(answer).await.context("the yard lets nobody in")?.json::<Session>().await?.access_token)
 }
 
 /// The answer, or an error that says what the yard said.
@@ -106,10 +71,7 @@ async fn read(mut list: Response) -> Result<Vec<String>> {
     let mut rest = Vec::new();
     while let Some(chunk) = list.chunk().await? {
         rest.extend_from_slice(&chunk);
-        let whole = rest
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         take_lines(&rest[..whole], &mut tokens)?;
         rest.drain(..whole);
     }
@@ -118,15 +80,8 @@ async fn read(mut list: Response) -> Result<Vec<String>> {
 }
 
 fn take_lines(lines: &[u8], tokens: &mut Vec<String>) -> Result<()> {
-    for line in lines
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        tokens.push(
-            serde_json::from_slice::<Line>(line)
-                .context("a line of the tokens cannot be read")?
-                .token,
-        );
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        tokens.push(serde_json::from_slice::<Line>(line).context("a line of the tokens cannot be read")?.token);
     }
     Ok(())
 }

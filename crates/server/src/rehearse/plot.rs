@@ -19,27 +19,14 @@ const TICKS: u32 = 6;
 pub fn intake_curve(moments: &[Moment], title: &str) -> String {
     let placed = moments.iter().filter(|moment| moment.placed);
     let curves = [
-        Curve::new(
-            "clicked",
-            "#8a8f98",
-            moments.iter().map(|moment| moment.clicked),
-        ),
-        Curve::new(
-            "answered",
-            "#2563eb",
-            moments.iter().map(|moment| moment.answered),
-        ),
+        Curve::new("clicked", "#8a8f98", moments.iter().map(|moment| moment.clicked)),
+        Curve::new("answered", "#2563eb", moments.iter().map(|moment| moment.answered)),
         Curve::new("placed", "#15803d", placed.map(|moment| moment.answered)),
     ];
     let end = curves.iter().filter_map(|curve| curve.at.last()).max();
-    let sheet = Sheet {
-        end_s: end.map_or(1.0, |end| end.as_secs_f64().max(0.001)),
-        people: moments.len().max(1) as f64,
-    };
-    let title = title
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let sheet =
+        Sheet { end_s: end.map_or(1.0, |end| end.as_secs_f64().max(0.001)), people: moments.len().max(1) as f64 };
+    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
@@ -92,19 +79,9 @@ impl Sheet {
             let share = f64::from(tick) / f64::from(TICKS);
             let (at_s, count) = (self.end_s * share, self.people * share);
             let (x, y) = (self.x(at_s), self.y(count));
-            _ = writeln!(
-                svg,
-                "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#e5e7eb\"/>"
-            );
-            _ = writeln!(
-                svg,
-                "<text x=\"{label}\" y=\"{:.1}\" text-anchor=\"end\">{count:.0}</text>",
-                y + 4.0
-            );
-            _ = writeln!(
-                svg,
-                "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{at_s:.2} s</text>"
-            );
+            _ = writeln!(svg, "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"#e5e7eb\"/>");
+            _ = writeln!(svg, "<text x=\"{label}\" y=\"{:.1}\" text-anchor=\"end\">{count:.0}</text>", y + 4.0);
+            _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{at_s:.2} s</text>");
         }
     }
 
@@ -120,19 +97,8 @@ impl Sheet {
         }
         // A curve stays where it ended.
         _ = write!(path, "H{:.1}", self.x(self.end_s));
-        _ = writeln!(
-            svg,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>"
-        );
-        _ = writeln!(
-            svg,
-            "<path d=\"M{legend} 42h24\" stroke=\"{color}\" stroke-width=\"3\"/>"
-        );
-        _ = writeln!(
-            svg,
-            "<text x=\"{}\" y=\"46\">{} {name}</text>",
-            legend + 30.0,
-            at.len()
-        );
+        _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>");
+        _ = writeln!(svg, "<path d=\"M{legend} 42h24\" stroke=\"{color}\" stroke-width=\"3\"/>");
+        _ = writeln!(svg, "<text x=\"{}\" y=\"46\">{} {name}</text>", legend + 30.0, at.len());
     }
 }

@@ -10,16 +10,7 @@ const OK_MS: u64 = 5;
 fn say(told: &Told, person: usize, status: u16, body: serde_json::Value) {
     let body = body.to_string();
     let latency = Duration::from_millis(OK_MS);
-    told.note(
-        person,
-        &Answer {
-            index: person,
-            status,
-            body: body.as_bytes(),
-            latency,
-            tries: 1,
-        },
-    );
+    told.note(person, &Answer { index: person, status, body: body.as_bytes(), latency, tries: 1 });
 }
 
 fn placed(claim: u128, number: u64) -> serde_json::Value {
@@ -31,11 +22,7 @@ fn sold_out(number: Option<u64>) -> serde_json::Value {
 }
 
 fn crowd(people: usize) -> Told {
-    Told::new(
-        (0..people)
-            .map(|person| Duration::from_millis(person as u64))
-            .collect(),
-    )
+    Told::new((0..people).map(|person| Duration::from_millis(person as u64)).collect())
 }
 
 fn outcome(people: u32, capacity: u32, told: &Told) -> Outcome {
@@ -61,10 +48,7 @@ fn a_fair_opening_is_well() {
     say(&told, 2, 409, sold_out(Some(3)));
     let outcome = outcome(3, 1, &told);
     assert!(outcome.is_well(), "{:?}", outcome.faults);
-    assert_eq!(
-        (outcome.granted, outcome.refused, outcome.numbered),
-        (1, 2, 2)
-    );
+    assert_eq!((outcome.granted, outcome.refused, outcome.numbered), (1, 2, 2));
     let moments = told.moments();
     assert_eq!(moments.len(), 3);
     assert_eq!(moments[2].answered, Duration::from_millis(2 + OK_MS));
@@ -102,31 +86,21 @@ fn each_unfairness_is_named() {
         ("answered 1 times: 500 http/internal", &|told| {
             say(told, 0, 500, serde_json::json!({ "code": "http/internal" }))
         }),
-        ("people without an answer: 1 instead of 0", &|told| {
-            say(told, 0, 201, placed(1, 1))
-        }),
+        ("people without an answer: 1 instead of 0", &|told| say(told, 0, 201, placed(1, 1))),
     ];
     for (fault, play) in cases {
         let told = crowd(2);
         play(&told);
         let faults = outcome(2, 1, &told).faults;
-        assert!(
-            faults.iter().any(|found| found.contains(fault)),
-            "{fault}: {faults:?}"
-        );
+        assert!(faults.iter().any(|found| found.contains(fault)), "{fault}: {faults:?}");
     }
 }
 
 #[test]
 fn an_intake_curve_ends_at_its_counts() {
     let at = Duration::from_millis;
-    let moments: Vec<Moment> = (0..2_000)
-        .map(|i| Moment {
-            clicked: at(i),
-            answered: at(i + 7),
-            placed: i < 50,
-        })
-        .collect();
+    let moments: Vec<Moment> =
+        (0..2_000).map(|i| Moment { clicked: at(i), answered: at(i + 7), placed: i < 50 }).collect();
     let svg = intake_curve(&moments, "2,000 people & <50> places");
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert!(svg.contains("&amp; &lt;50&gt;"));
@@ -143,19 +117,7 @@ async fn only_plain_http_yards_can_be_rehearsed_at() {
         let url: Url = text.parse().expect("an address");
         async move { super::address(&url).await }
     };
-    assert_eq!(
-        address("http://127.0.0.1:8080")
-            .await
-            .expect("found")
-            .to_string(),
-        "127.0.0.1:8080"
-    );
-    assert_eq!(
-        address("http://[::1]:81/x")
-            .await
-            .expect("found")
-            .to_string(),
-        "[::1]:81"
-    );
+    assert_eq!(address("http://127.0.0.1:8080").await.expect("found").to_string(), "127.0.0.1:8080");
+    assert_eq!(address("http://[::1]:81/x").await.expect("found").to_string(), "[::1]:81");
     assert!(address("https://127.0.0.1").await.is_err());
 }

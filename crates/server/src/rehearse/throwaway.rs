@@ -41,29 +41,19 @@ struct Database {
 impl ThrowAway {
     /// Starts it and waits until it is ready.
     pub async fn start() -> Result<ThrowAway> {
-        let data = tempfile::Builder::new()
-            .prefix("madang-rehearsal-")
-            .tempdir()?;
+        let data = tempfile::Builder::new().prefix("madang-rehearsal-").tempdir()?;
         let database = match std::env::var(DB_URL) {
             Ok(server) if !server.is_empty() => Some(Database::create(&server).await?),
             _ => None,
         };
-        let mut command =
-            Command::new(std::env::current_exe().context("this program has no path")?);
-        command
-            .args(["serve", "--bind", "127.0.0.1", "--port", "0", "--data-dir"])
-            .arg(data.path());
+        let mut command = Command::new(std::env::current_exe().context("this program has no path")?);
+        command.args(["serve", "--bind", "127.0.0.1", "--port", "0", "--data-dir"]).arg(data.path());
         if let Some(database) = &database {
             command.env(DB_URL, database.address());
         }
         end_with_this_process(&mut command);
         let log = std::fs::File::create(log_of(&data))?;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn()?;
         let started = match prepare(&mut child, &data).await {
             Ok((url, token)) => Ok((url, token)),
             Err(error) => {
@@ -73,13 +63,7 @@ impl ThrowAway {
             }
         };
         match started {
-            Ok((url, token)) => Ok(ThrowAway {
-                url,
-                token,
-                child,
-                data,
-                database,
-            }),
+            Ok((url, token)) => Ok(ThrowAway { url, token, child, data, database }),
             Err(error) => {
                 child.kill().await.ok();
                 if let Some(database) = database {
@@ -96,28 +80,17 @@ impl ThrowAway {
         if let Some(database) = self.database {
             database.drop().await?;
         }
-        self.data
-            .close()
-            .context("the rehearsal's directory cannot be removed")?;
+        self.data.close().context("the rehearsal's directory cannot be removed")?;
         ended
     }
 
     async fn end(&mut self) -> Result<()> {
-        let id = self
-            .child
-            .id()
-            .context("the server of the rehearsal has ended by itself")?;
+        let id = self.child.id().context("the server of the rehearsal has ended by itself")?;
         // SAFETY: a plain system call; the child was not waited for yet, so that its id is still its own.
         let told = unsafe { libc::kill(libc::pid_t::try_from(id)?, libc::SIGTERM) };
-        ensure!(
-            told == 0,
-            "the server of the rehearsal cannot be told to stop"
-        );
+        ensure!(told == 0, "the server of the rehearsal cannot be told to stop");
         match tokio::time::timeout(STOP_MAX, self.child.wait()).await {
-            Ok(status) => ensure!(
-                status?.success(),
-                "the server of the rehearsal did not end well"
-            ),
+            Ok(status) => ensure!(status?.success(), "the server of the rehearsal did not end well"),
             Err(_) => {
                 self.child.kill().await.ok();
                 bail!("the server of the rehearsal did not stop");
@@ -132,12 +105,10 @@ fn end_with_this_process(command: &mut Command) {
     #[cfg(target_os = "linux")]
     // SAFETY: between fork and exec only this system call is made, which allocates nothing.
     unsafe {
-        command.pre_exec(
-            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            },
-        );
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
     }
     #[cfg(not(target_os = "linux"))]
     let _ = command;
@@ -152,41 +123,27 @@ fn log_of(data: &TempDir) -> PathBuf {
 async fn prepare(child: &mut Child, data: &TempDir) -> Result<(Url, String)> {
     let out = child.stdout.take().context("the server has no output")?;
     let mut lines = BufReader::new(out).lines();
-    let line = tokio::time::timeout(READY_MAX, lines.next_line())
-        .await
-        .context("the server does not start")??;
-    let url = line
-        .as_deref()
-        .and_then(|line| line.rsplit(' ').next()?.parse::<Url>().ok());
+    let line = tokio::time::timeout(READY_MAX, lines.next_line()).await.context("the server does not start")??;
+    let url = line.as_deref().and_then(|line| line.rsplit(' ').next()?.parse::<Url>().ok());
     let url = url.context("the server ended at once")?;
     let since = Instant::now();
     let client = reqwest::Client::new();
-    while !matches!(client.get(url.join("/health/ready")?).send().await, Ok(answer) if answer.status().is_success())
-    {
+    while !matches!(client.get(url.join("/health/ready")?).send().await, Ok(answer) if answer.status().is_success()) {
         ensure!(since.elapsed() < READY_MAX, "the server does not get ready");
         tokio::time::sleep(POLL).await;
     }
     let password = uuid::Uuid::new_v4().to_string();
     let body = serde_json::json!({ "username": USERNAME, "password": password });
-    Reach::Running(data.path().to_owned())
-        .send(Method::POST, "/identity/admin", &body)
-        .await?;
+    Reach::Running(data.path().to_owned()).send(Method::POST, "/identity/admin", &body).await?;
     let token = login(&url, USERNAME, &password).await?;
     Ok((url, token))
 }
 
 impl Database {
     async fn create(server: &str) -> Result<Database> {
-        let server: Url = server
-            .parse()
-            .with_context(|| format!("{DB_URL} is not an address"))?;
-        let database = Database {
-            server,
-            name: format!("rehearsal_{}", uuid::Uuid::now_v7().simple()),
-        };
-        database
-            .command(format!("CREATE DATABASE {}", database.name))
-            .await?;
+        let server: Url = server.parse().with_context(|| format!("{DB_URL} is not an address"))?;
+        let database = Database { server, name: format!("rehearsal_{}", uuid::Uuid::now_v7().simple()) };
+        database.command(format!("CREATE DATABASE {}", database.name)).await?;
         Ok(database)
     }
 
@@ -197,18 +154,13 @@ impl Database {
     }
 
     async fn drop(self) -> Result<()> {
-        self.command(format!("DROP DATABASE {} WITH (FORCE)", self.name))
-            .await
+        self.command(format!("DROP DATABASE {} WITH (FORCE)", self.name)).await
     }
 
     async fn command(&self, sql: String) -> Result<()> {
-        let mut connection = PgConnection::connect(self.server.as_str())
-            .await
-            .context("PostgreSQL does not answer")?;
+        let mut connection = PgConnection::connect(self.server.as_str()).await.context("PostgreSQL does not answer")?;
         // Invariant: the only name in it was made here.
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
         connection.close().await?;
         Ok(())
     }

@@ -68,12 +68,7 @@ impl Told {
     pub fn new(arrivals: Vec<Duration>) -> Told {
         let people = arrivals.iter().map(|_| Mutex::default()).collect();
         let receipt_every = arrivals.len().div_ceil(RECEIPTS_MAX).max(1);
-        Told {
-            people,
-            arrivals,
-            odd: Mutex::default(),
-            receipt_every,
-        }
+        Told { people, arrivals, odd: Mutex::default(), receipt_every }
     }
 
     /// Takes down one answer to one of this person's clicks.
@@ -114,12 +109,7 @@ impl Told {
             sums.refused += u64::from(person.refused.is_some());
             sums.numbered += u64::from(person.refused.flatten().is_some());
             sums.unanswered += u64::from(person.place.is_none() && person.refused.is_none());
-            for number in [
-                person.place.and_then(|(_, number)| number),
-                person.refused.flatten(),
-            ]
-            .into_iter()
-            .flatten()
+            for number in [person.place.and_then(|(_, number)| number), person.refused.flatten()].into_iter().flatten()
             {
                 *numbers.entry(number).or_default() += 1;
             }
@@ -136,12 +126,8 @@ impl Told {
             (unnumbered, "people have a place without a number"),
             (shared as u64, "numbers were given to more than one person"),
         ];
-        sums.faults.extend(
-            counted
-                .iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, what)| format!("{count} {what}")),
-        );
+        sums.faults
+            .extend(counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
         sums
     }
 
@@ -149,17 +135,9 @@ impl Told {
     pub fn moments(&self) -> Vec<Moment> {
         let moment = |(person, clicked): (&Mutex<Person>, &Duration)| {
             let person = lock(person);
-            Some(Moment {
-                clicked: *clicked,
-                answered: person.first_answer?,
-                placed: person.place.is_some(),
-            })
+            Some(Moment { clicked: *clicked, answered: person.first_answer?, placed: person.place.is_some() })
         };
-        self.people
-            .iter()
-            .zip(&self.arrivals)
-            .filter_map(moment)
-            .collect()
+        self.people.iter().zip(&self.arrivals).filter_map(moment).collect()
     }
 }
 

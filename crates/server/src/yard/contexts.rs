@@ -26,9 +26,7 @@ pub(super) struct Opened {
 
 pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Result<Opened> {
     let databases = databases(data_dir, &config);
-    let keys = keys(data_dir, &config, &databases, clock)
-        .await
-        .context("the yard's keys")?;
+    let keys = keys(data_dir, &config, &databases, clock).await.context("the yard's keys")?;
     let token_key = Arc::new(TokenKey::from_seed(keys.token));
     let offer_keys = Arc::new(OfferKeys {
         log: LogKey::from_seed(&keys.log),
@@ -60,38 +58,22 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         config: (&config.races).into(),
     });
     let races = races.await.context("races")?;
-    return Ok(Opened {
-        services: vec![identity, races],
-        gateway,
-        revocations,
-        peers,
-    });
+    return Ok(Opened { services: vec![identity, races], gateway, revocations, peers });
 
     async fn open(name: &'static str, databases: &DbOptions, clock: &Clock) -> Result<Db> {
-        open_db(name, databases, clock)
-            .await
-            .with_context(|| format!("the database of {name}"))
+        open_db(name, databases, clock).await.with_context(|| format!("the database of {name}"))
     }
 }
 
 fn databases(data_dir: &Path, config: &Config) -> DbOptions {
     match config.db.url() {
-        None => DbOptions::Sqlite {
-            dir: data_dir.to_owned(),
-        },
-        Some(url) => DbOptions::Postgres {
-            url: url.to_owned(),
-        },
+        None => DbOptions::Sqlite { dir: data_dir.to_owned() },
+        Some(url) => DbOptions::Postgres { url: url.to_owned() },
     }
 }
 
 /// Files for a yard of one process, rows for one of several.
-async fn keys(
-    data_dir: &Path,
-    config: &Config,
-    databases: &DbOptions,
-    clock: &Clock,
-) -> Result<Keys> {
+async fn keys(data_dir: &Path, config: &Config, databases: &DbOptions, clock: &Clock) -> Result<Keys> {
     let public_url = &config.public_url;
     match databases {
         DbOptions::Sqlite { .. } => Ok(Keys::open(KeyStore::Files(data_dir), public_url).await?),

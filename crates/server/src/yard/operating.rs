@@ -45,9 +45,7 @@ async fn live() -> Json<Value> {
 }
 
 /// Names what fails; a balancer sends nobody here meanwhile.
-async fn ready(
-    axum::extract::State(state): axum::extract::State<State>,
-) -> http::Result<Json<Value>> {
+async fn ready(axum::extract::State(state): axum::extract::State<State>) -> http::Result<Json<Value>> {
     let mut failing = Vec::new();
     for db in state.databases.iter() {
         if !matches!(tokio::time::timeout(PING_MAX, db.ping()).await, Ok(Ok(()))) {
@@ -68,20 +66,11 @@ async fn ready(
 }
 
 async fn metrics(axum::extract::State(state): axum::extract::State<State>) -> impl IntoResponse {
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        state.telemetry.render(),
-    )
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.telemetry.render())
 }
 
 async fn openapi(axum::extract::State(state): axum::extract::State<State>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        state.openapi.to_string(),
-    )
+    ([(header::CONTENT_TYPE, "application/json")], state.openapi.to_string())
 }
 
 /// The merged document with what all operations share.

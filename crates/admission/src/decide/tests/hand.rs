@@ -1,5 +1,5 @@
 use super::*;
-use crate::RulesClash;
+use crate::{RulesClash, Basis};
 
 #[test]
 fn pause_resume_and_close_once() {
@@ -68,6 +68,27 @@ fn a_pool_that_gave_bibs_stays() {
     offer.leave(1);
     let answer = offer.set_rules(|rules| rules.pools.retain(|pool| pool.code.as_str() != "10k"));
     assert_eq!(answer, Answer::BelowTaken { pool: "10k".parse().expect("a code") });
+}
+
+#[test]
+fn an_edit_made_from_what_no_longer_is_changes_nothing() {
+    let mut offer = Offer::new(with(|rules| held_back(rules, "10k", 2)));
+    let basis = |head: &Head| Basis {
+        version: head.version,
+        held_back: head.pools.iter().map(|pool| (pool.code, pool.held_back)).collect(),
+    };
+    let edit = |rules: &Rules, basis: &Basis| Hand::Edit { rules: Box::new(rules.clone()), basis: basis.clone() };
+    let before = basis(&offer.head);
+    let mut wider = Rules::clone(&offer.head.rules);
+    capacity(&mut wider, "10k", 5);
+    offer.assign(1, "10k:1");
+    let size = offer.head.size;
+    assert_eq!(offer.hand(edit(&wider, &before)), Answer::MovedOn, "a held-back unit was given meanwhile");
+    assert_eq!(offer.events_from(size), [""; 0]);
+    held_back(&mut wider, "10k", 1);
+    let now = basis(&offer.head);
+    assert!(matches!(offer.hand(edit(&wider, &now)), Answer::Hand { leaf: Some(_) }));
+    assert_eq!(offer.hand(edit(&wider, &now)), Answer::MovedOn, "the rules are others now");
 }
 
 #[test]

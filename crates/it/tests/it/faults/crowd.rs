@@ -32,15 +32,20 @@ impl Told {
 }
 
 /// What somebody heard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Heard {
     Told(Told),
-    /// 503 with this code, and when to come back.
-    Away(String),
+    /// 503 with a code, and when to come back.
+    Away,
 }
 
 /// Who was answered in a burst, in the order of the answers.
 pub type Answers = Vec<(usize, Heard)>;
+
+/// How many heard that they should come back.
+pub fn away(answers: &Answers) -> usize {
+    answers.iter().filter(|(_, heard)| matches!(heard, Heard::Away)).count()
+}
 
 /// People of a rehearsal, and the memory of all they heard.
 pub struct Crowd {
@@ -73,10 +78,6 @@ impl Crowd {
         &self.tokens[person]
     }
 
-    pub fn told(&self) -> &[Option<Told>] {
-        &self.told
-    }
-
     /// People who have a place.
     pub fn placed(&self) -> u64 {
         let placed = |told: &&Option<Told>| matches!(told, Some(Told::Placed { .. }));
@@ -94,8 +95,7 @@ impl Crowd {
         let retry = Retry { patience: PATIENCE };
         let answers = self.clicks(yard, people, Some(retry)).end().await;
         assert_eq!(answers.len(), expected, "people without an answer");
-        let away: Vec<_> = answers.iter().filter(|(_, heard)| matches!(heard, Heard::Away(_))).collect();
-        assert!(away.is_empty(), "still away: {away:?}");
+        assert_eq!(away(&answers), 0, "people who still hear that nobody is there");
         self.remember(answers);
     }
 
@@ -216,9 +216,8 @@ struct Body {
 
 impl Collected {
     fn note(&self, person: usize, answer: &Answer<'_>) {
-        let heard = hear(answer).unwrap_or_else(|| {
-            panic!("nobody should hear {} {}", answer.status, String::from_utf8_lossy(answer.body))
-        });
+        let heard = hear(answer)
+            .unwrap_or_else(|| panic!("nobody should hear {} {}", answer.status, String::from_utf8_lossy(answer.body)));
         self.answers.lock().unwrap().push((person, heard));
         self.more.notify_one();
     }
@@ -235,7 +234,7 @@ fn hear(answer: &Answer<'_>) -> Option<Heard> {
             let (seq, index) = (body.sequence?, body.log_index?);
             Some(Heard::Told(Told::Refused { seq, index }))
         }
-        (503, Some(code)) if body.retry_after_ms.is_some() => Some(Heard::Away(code.to_owned())),
+        (503, Some(_)) if body.retry_after_ms.is_some() => Some(Heard::Away),
         _ => None,
     }
 }

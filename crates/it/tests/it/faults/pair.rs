@@ -94,7 +94,8 @@ struct Works {
 impl Works {
     /// The jobs that run every few seconds.
     fn often(&self) -> impl Iterator<Item = (&String, &i64)> {
-        self.jobs.iter().filter(|(name, _)| ["admission expiry", "admission closing", "races repair"].contains(&name.as_str()))
+        let often = ["admission expiry", "admission closing", "races repair"];
+        self.jobs.iter().filter(move |(name, _)| often.contains(&name.as_str()))
     }
 }
 

@@ -35,6 +35,8 @@ impl Server {
 
     /// Ends it well: open transactions are rolled back, connections closed.
     pub fn stop(&self) {
+        // Why not by the script alone: a burst is over before that has begun.
+        signal(self.postmaster(), libc::SIGINT);
         self.script(&["down"]);
     }
 
@@ -80,8 +82,7 @@ impl Server {
 
     /// The postmaster and then its children.
     fn processes(&self) -> Vec<libc::pid_t> {
-        let lock = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
-        let postmaster: libc::pid_t = lock.lines().next().unwrap().parse().unwrap();
+        let postmaster = self.postmaster();
         let mut found = vec![postmaster];
         for entry in std::fs::read_dir("/proc").unwrap() {
             let Ok(process) = entry.unwrap().file_name().to_string_lossy().parse() else { continue };
@@ -90,6 +91,11 @@ impl Server {
             }
         }
         found
+    }
+
+    fn postmaster(&self) -> libc::pid_t {
+        let lock = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
+        lock.lines().next().unwrap().parse().unwrap()
     }
 
     fn script(&self, args: &[&str]) -> String {

@@ -1,7 +1,7 @@
 //! A whole yard in this process, without sockets, asked as a client would ask it.
 //!
 //! Every answer is held to what all answers share: a request id, a problem where it failed, no 5xx other than a 503
-//! that says when to come back. A yard that ends with events nobody took or with jobs that failed, fails its test.
+//! that says when to come back, nothing that the OpenAPI document does not say. A yard that ends with events nobody took or with jobs that failed, fails its test.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use super::contract::Contract;
 use super::site::{Site, databases};
 use super::wait::until_so;
 
@@ -32,6 +33,7 @@ pub struct App {
     pub yard: Yard,
     /// The key its access tokens are signed with: to forge what a thief would.
     pub token_key: TokenKey,
+    contract: Contract,
     _dir: Option<TempDir>,
 }
 
@@ -69,7 +71,8 @@ impl App {
                 Keys::open(KeyStore::Rows { db: &db, secret: Some(SECRET) }, "").await.unwrap()
             }
         };
-        App { yard, token_key: TokenKey::from_seed(keys.token), _dir: own_dir }
+        let contract = Contract::read(yard.openapi());
+        App { yard, token_key: TokenKey::from_seed(keys.token), contract, _dir: own_dir }
     }
 
     /// Every event was taken and every job went through.
@@ -251,6 +254,7 @@ impl Ask<'_> {
 
     async fn send(self) -> Answer {
         let told = format!("{} {}", self.method, self.path);
+        let method = self.method.to_string();
         let mut request = Request::builder().method(self.method).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(name.as_str(), value.as_slice());
@@ -266,6 +270,10 @@ impl Ask<'_> {
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let answer = Answer { told, status: parts.status.as_u16(), headers: parts.headers, bytes, body };
         answer.check_what_all_share();
+        let kind = answer.header("content-type");
+        if let Err(lie) = self.app.contract.check(&method, &self.path, answer.status, kind, &answer.body) {
+            panic!("{}: {lie}: {}", answer.told, answer.show());
+        }
         answer
     }
 }

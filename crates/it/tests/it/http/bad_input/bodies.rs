@@ -52,7 +52,7 @@ async fn what_is_no_json_cannot_be_read() {
     yards(async |app| {
         let world = World::open(app).await;
         for (method, path, _) in WITH_BODY {
-            for text in ["", "{", "}", "{\"a\":}", "{'a':1}", "{} {}", "{}x", "nul", "\u{feff}{}", "{\"a\":1,}", "NaN", "{\"a\":\"\\ud800\"}"] {
+            for text in ["", "{", "}", "{\"a\":}", "{'a':1}", "{} {}", "{}x", "nul", "\u{feff}{}", "{\"a\":1,}", "NaN", "{\"a\":01}"] {
                 let answer = world.ask(method, path).bytes(text.to_owned()).header("content-type", "application/json").await;
                 assert_eq!((answer.status, answer.code()), (400, "http/unreadable"), "{method} {path} {text:?}: {}", answer.show());
             }
@@ -187,7 +187,7 @@ async fn any_script_comes_back_as_it_was_sent() {
             "${jndi:ldap://x} {{7*7}} %s %n",
             "\\u0000 as text",
             "a\tb\u{7f}c\u{1b}[31m",
-            "\u{FFFD}\u{FEFF}\u{2028}",
+            "\u{FFFD}\u{FEFF}\u{2028}\u{FDD0}",
         ] {
             let made = race::make(app, &organiser, 1, json!({ "title": text, "place": text, "description": text, "terms": text })).await;
             let read = app.get(format!("/api/v1/races/{}", made.text("id"))).await.must(200);

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kernel::Role;
+use kernel::{Role, UserId};
 use platform::token::TokenKey;
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ async fn a_token_ends_when_it_says() {
         let now_s = app.yard.clock().now_ms() / 1_000;
         let member = app.member().await;
         let mut claims = app.claims(Role::Member);
-        claims.sub = member.id.parse().unwrap();
+        claims.sub = UserId(member.id.parse().unwrap());
         for ago_s in [0, 1, 900, 1_000_000_000] {
             claims.exp = now_s - ago_s;
             app.get(ME).bearer(&app.token_key.sign(&claims)).await.problem(401, "auth/expired");
