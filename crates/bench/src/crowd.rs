@@ -82,6 +82,10 @@ impl Crowd {
         Ok(Crowd { race: made.race_id, tokens })
     }
 
+    pub fn race(&self) -> Uuid {
+        self.race
+    }
+
     /// All of `who` click once, as fast as the yard answers `connections` of them at a time.
     pub async fn rush(&self, yard: &Yard, who: Range<usize>, click: Click, connections: usize) -> Result<Summary> {
         let requests = self.requests(yard, who, click)?;

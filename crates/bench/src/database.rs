@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use platform::db::DbOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 
 use crate::Db;
@@ -59,6 +60,14 @@ impl Place {
         match self {
             Place::Sqlite { .. } => (URL, String::new()),
             Place::Postgres { server, name } => (URL, address(server, name)),
+        }
+    }
+
+    /// The same for the product's own database code.
+    pub fn options(&self) -> DbOptions {
+        match self {
+            Place::Sqlite { data } => DbOptions::Sqlite { dir: data.clone() },
+            Place::Postgres { server, name } => DbOptions::Postgres { url: address(server, name) },
         }
     }
 

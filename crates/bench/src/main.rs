@@ -7,6 +7,7 @@
 mod bare;
 mod crowd;
 mod database;
+mod fill;
 mod rates;
 mod report;
 mod standing;

@@ -9,14 +9,13 @@ use anyhow::{Context, Result};
 
 use crate::crowd::{BARE, Click, Crowd, GRANTED, REFUSED};
 use crate::database::{Database, growth};
+use crate::fill::fill;
 use crate::report::{Cache, Kind, Report};
 use crate::yard::{Ground, Yard};
 use crate::{Args, Scenario};
 
 /// Share of the closed loop's rate at which the open loop measures latency.
 const OPEN_SHARE: f64 = 0.7;
-/// People who fill an offer at once; their requests are in memory together.
-const FILL_AT_ONCE: usize = 100_000;
 
 /// A place where one run is measured.
 struct Run<'a> {
@@ -114,10 +113,10 @@ async fn refused(
 /// Grants or first refusals of an offer that already holds many claims, by a process that has just started.
 async fn full(args: &Args, database: &Database, scenario: Scenario, report: &mut Report) -> Result<()> {
     let (claims, people, runs) = (args.claims, args.people, args.runs as usize);
-    // Those who fill it, the first of the fresh process, the runs, and one who takes the only place, or nothing.
-    let all = claims + 1 + people * runs + 1;
+    // The first of the fresh process, the runs, and one who takes the only place, or nothing.
+    let all = 1 + people * runs + 1;
     let (click, capacity) = match scenario {
-        Scenario::Grant => (GRANTED, all),
+        Scenario::Grant => (GRANTED, claims + all),
         _ => (REFUSED, 1),
     };
     let ground = Ground::new(args, database).await?;
@@ -127,18 +126,14 @@ async fn full(args: &Args, database: &Database, scenario: Scenario, report: &mut
     if capacity == 1 {
         crowd.rush(&yard, all - 1..all, GRANTED, 1).await.context("the only place")?;
     }
-    for start in (0..claims).step_by(FILL_AT_ONCE) {
-        let end = claims.min(start + FILL_AT_ONCE);
-        let rush = crowd.rush(&yard, start..end, click, args.connections).await?;
-        eprintln!("filling: {end} of {claims}, {:.0} req/s", rush.rps);
-    }
     yard.stop().await?;
+    fill(ground.place(), ground.data(), crowd.race(), claims).await?;
 
     let yard = ground.start().await?;
-    let first = crowd.rush(&yard, claims..claims + 1, click, 1).await?;
+    let first = crowd.rush(&yard, 0..1, click, 1).await?;
     report.add(Kind::First { scenario, claims }, first.elapsed.as_secs_f64() * 1e3);
     let run = Run { args, yard: &yard, crowd: &crowd, claims };
-    for start in (0..runs).map(|number| claims + 1 + number * people) {
+    for start in (0..runs).map(|number| 1 + number * people) {
         let who = start..start + people;
         run.rush(who.clone(), BARE).await?;
         let bare = run.rush(who.clone(), BARE).await?;

@@ -1,7 +1,7 @@
 //! A yard under test: a child process with a data directory and a database of its own.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,6 +88,10 @@ impl Ground {
         &self.place
     }
 
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Removes everything.
     pub async fn remove(self) -> Result<()> {
         self.place.remove().await?;
@@ -104,6 +108,8 @@ impl Ground {
         }
         let (name, value) = self.place.env();
         command.env(name, value);
+        // Why: the first refusals of a million people are all to be logged, and more after them.
+        command.env("MADANG__RACES__REFUSALS_LOGGED_MAX", "10000000");
         if self.own {
             command.arg("yard");
         }

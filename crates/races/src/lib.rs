@@ -39,6 +39,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use rows::RegistrationRows;
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -30,8 +30,8 @@ pub struct CreateRehearsal {
     #[garde(range(min = 1, max = 100_000))]
     #[schema(minimum = 1, maximum = 100_000)]
     pub people: u32,
-    #[garde(range(min = 1, max = 1_000_000))]
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[garde(range(min = 1, max = 10_000_000))]
+    #[schema(minimum = 1, maximum = 10_000_000)]
     pub capacity: u32,
     /// When it is over, its race and its people are deleted.
     #[serde(default = "ttl_s_default")]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{RulesClash, Basis};
+use crate::{Basis, RulesClash};
 
 #[test]
 fn pause_resume_and_close_once() {
@@ -72,7 +72,10 @@ fn a_pool_that_gave_bibs_stays() {
 
 #[test]
 fn an_edit_made_from_what_no_longer_is_changes_nothing() {
-    let mut offer = Offer::new(with(|rules| held_back(rules, "10k", 2)));
+    let mut offer = Offer::new(with(|rules| {
+        capacity(rules, "10k", 3);
+        held_back(rules, "10k", 2);
+    }));
     let basis = |head: &Head| Basis {
         version: head.version,
         held_back: head.pools.iter().map(|pool| (pool.code, pool.held_back)).collect(),
