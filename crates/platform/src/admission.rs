@@ -9,6 +9,7 @@
 
 mod api;
 pub mod codes;
+mod docs;
 mod event;
 mod jobs;
 mod log;
@@ -30,6 +31,7 @@ use crate::db::{Db, Migration};
 
 pub use admission as core;
 pub use api::{ClaimRequest, Claimed, HandChange};
+pub use docs::log_document;
 pub use routes::log_routes;
 pub use rows::{Column, Mode, RowSet, Rows};
 pub use sequencer::Limits;

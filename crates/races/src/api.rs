@@ -1,7 +1,7 @@
 //! The routes of races.
 
 use kernel::RaceId;
-use platform::admission::log_routes;
+use platform::admission::{log_document, log_routes};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -9,9 +9,11 @@ use crate::{
     Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, read, registrants, rehearse, store,
 };
 
+const PREFIX: &str = "/api/v1/races";
+
 pub fn routes(races: &Races) -> OpenApiRouter {
     let for_log = races.clone();
-    let log = log_routes(&races.admission, "/api/v1/races", move |id| {
+    let log = log_routes(&races.admission, PREFIX, move |id| {
         let races = for_log.clone();
         Box::pin(async move { Ok(store::offer_of(&races.db, RaceId(id)).await?) })
     });
@@ -34,4 +36,5 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(rehearse::tokens))
         .with_state(races.clone())
         .merge(OpenApiRouter::from(log))
+        .merge(OpenApiRouter::with_openapi(log_document(PREFIX, "order log")))
 }

@@ -67,6 +67,7 @@ impl Yard {
             contexts::open(dir.path(), config, &clock).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let mut parts = Parts::default();
+        parts.api = OpenApiRouter::with_openapi(operating::addresses());
         for service in services {
             parts.add(service);
         }

@@ -327,9 +327,7 @@ fn basis(view: &OfferView) -> Basis {
         let now = view.pool(pool.code.as_str()).map_or(0, |pool| pool.held_back);
         (pool.code, u32::try_from(now).unwrap_or(0))
     };
-    let mut held_back: Vec<_> = view.rules.pools.iter().map(held_back).collect();
-    held_back.sort_by_key(|(code, _)| *code);
-    Basis { version: view.version.unsigned_abs(), held_back }
+    Basis { version: view.version.unsigned_abs(), held_back: view.rules.pools.iter().map(held_back).collect() }
 }
 
 /// The audit entry that goes with a change, in its transaction.

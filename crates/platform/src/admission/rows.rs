@@ -28,6 +28,8 @@ pub enum Mode {
     Keep,
     /// Sets the other columns where the first so many are equal.
     Update { keys: usize },
+    /// Deletes the rows whose columns are equal to these.
+    Delete,
 }
 
 /// The values of one column, one per row.
@@ -91,6 +93,7 @@ impl RowSet {
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
         let (table, reads) = (self.table, reads.join(", "));
         match self.mode {
+            Mode::Delete => format!("DELETE FROM {table} WHERE ({}) IN (SELECT {reads} FROM {source})", names.join(", ")),
             Mode::Insert => format!("INSERT INTO {table} ({}) SELECT {reads} FROM {source}", names.join(", ")),
             // Why WHERE true: without it SQLite takes ON for a join's.
             Mode::Keep => format!(

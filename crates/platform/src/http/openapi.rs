@@ -1,6 +1,7 @@
 //! What every operation of the OpenAPI document shares: the problems it can end in, and how to sign in.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
 
 /// Adds the shared parts to a document: bearer security, the problem answers of each operation, its roles.
 pub fn complete(document: &mut Value) {
@@ -55,4 +56,20 @@ fn problem(status: &str) -> Value {
         "description": description,
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
     })
+}
+
+/// A public GET as a path item, for routes whose addresses are made at run time.
+pub fn public_get(operation_id: &str, tag: &str, summary: &str, media: &str, parameters: Vec<Value>) -> Value {
+    let schema = if media == "application/json" { json!({ "type": "object" }) } else { json!({ "type": "string" }) };
+    json!({ "get": {
+        "operationId": operation_id, "tags": [tag], "summary": summary, "security": [{}], "parameters": parameters,
+        "responses": { "200": { "description": summary, "content": { media: { "schema": schema } } } }
+    } })
+}
+
+/// A document of these path items alone, to be merged into a router's.
+pub fn document(paths: Map<String, Value>) -> OpenApi {
+    let document = json!({ "openapi": "3.1.0", "info": { "title": "", "version": "" }, "paths": paths });
+    // Invariant: the text above is a document; a test reads every operation of it.
+    serde_json::from_value(document).unwrap_or_default()
 }

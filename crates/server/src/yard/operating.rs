@@ -36,6 +36,19 @@ pub(super) fn routes(state: State) -> Router {
         .with_state(state)
 }
 
+/// The operating addresses in the OpenAPI document.
+pub(super) fn addresses() -> utoipa::openapi::OpenApi {
+    let routes = [
+        ("/health/live", "read_liveness", "Alive", "application/json"),
+        ("/health/ready", "read_readiness", "Ready; a 503 names what fails", "application/json"),
+        ("/metrics", "read_metrics", "Metrics in Prometheus' text format", "text/plain"),
+    ];
+    let item = |(path, id, summary, media): (&str, &str, &str, &str)| {
+        (path.to_owned(), http::openapi::public_get(id, "operating", summary, media, Vec::new()))
+    };
+    http::openapi::document(routes.into_iter().map(item).collect())
+}
+
 pub(super) async fn no_route() -> Problem {
     Problem::new(&codes::NO_ROUTE)
 }

@@ -50,8 +50,9 @@ impl Home {
     /// A yard in a directory of its own, gone with it.
     pub fn new() -> Home {
         let own = TempDir::new().unwrap();
-        let home = Home::at(own.path().join("data"));
-        Home { _own: Some(own), ..home }
+        let mut home = Home::at(own.path().join("data"));
+        home._own = Some(own);
+        home
     }
 
     fn at(data: PathBuf) -> Home {
@@ -67,6 +68,11 @@ impl Home {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What its processes say, beside its data.
+    fn log(&self) -> PathBuf {
+        self.data.with_extension("log")
     }
 
     /// A command on this yard, not started yet. Of the environment only what is set here counts.
@@ -94,7 +100,7 @@ impl Home {
 
     /// Serves by this command and waits until the yard is ready.
     pub async fn serve_by(&self, command: Command) -> Serving {
-        Serving::start(command, self.data.with_extension("log")).await
+        Serving::start(command, self.log()).await
     }
 
     /// Makes an administrator in a running yard and signs him in; answers his access token.
@@ -102,6 +108,14 @@ impl Home {
         let args = ["admin", "create", "--username", username, "--password", PASSWORD];
         self.run(args).await.must(0);
         yard.login(username).await
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the last the yards in {} said:\n{}", self.data.display(), tail(&self.log()));
+        }
     }
 }
 
@@ -236,22 +250,13 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
-    /// The process ends with its `Child`; what is left to do is to tell what it said.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the last the yard at {} said:\n{}", self.address, tail(&self.log));
-        }
-    }
-}
-
 pub fn signal(process: libc::pid_t, signal: libc::c_int) {
     // SAFETY: a plain system call without pointers.
     let sent = unsafe { libc::kill(process, signal) };
     assert_eq!(sent, 0, "signal {signal} to {process}: {}", std::io::Error::last_os_error());
 }
 
-/// A client that keeps no connection over a yard's restart.
+/// A plain client.
 pub fn client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -261,7 +266,7 @@ pub fn client() -> Client {
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(15)..].join("\n")
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// The program; fails where it is missing or older than what it is made of.

@@ -173,7 +173,9 @@ async fn a_key_answers_with_its_own_claim() {
         let (organiser, _) = app.organiser().await;
         let race = race::open(app, &organiser, 2, json!({})).await;
         let person = &app.crowd(1)[0];
-        let keyed = |key: &str, body: Value| app.post(format!("{race}/registrations"), body).by(person).header("idempotency-key", key);
+        let keyed = |key: &str, body: Value| {
+            app.post(format!("{race}/registrations"), body).by(person).header("idempotency-key", key)
+        };
         let first = keyed("one", json!({})).await.must(201);
         let again = keyed("one", json!({})).await.must(201);
         assert_eq!(again.text("id"), first.text("id"));
@@ -187,7 +189,12 @@ async fn a_key_answers_with_its_own_claim() {
         assert_eq!((anew.text("replaces"), anew.text("state")), (first.text("id"), "held".to_owned()));
 
         let other = &app.crowd(1)[0];
-        let others = app.post(format!("{race}/registrations"), json!({})).by(other).header("idempotency-key", "one").await.must(201);
+        let others = app
+            .post(format!("{race}/registrations"), json!({}))
+            .by(other)
+            .header("idempotency-key", "one")
+            .await
+            .must(201);
         assert_ne!(others.text("id"), first.text("id"), "a key is its caller's");
         for bad in ["", &"k".repeat(256), "한글"] {
             keyed(bad, json!({})).await.problem(400, "http/unreadable");
@@ -249,8 +256,12 @@ async fn a_claim_names_its_course_and_its_souvenir() {
 
         ask(&people[0], json!({})).await.wrong_field("course");
         ask(&people[0], json!({ "course": "half" })).await.wrong_field("course");
-        ask(&people[0], json!({ "course": "10k", "souvenir": { "id": people[0].id, "size": "M" } })).await.wrong_field("souvenir.id");
-        ask(&people[0], json!({ "course": "10k", "souvenir": { "id": shirt, "size": "XXL" } })).await.wrong_field("souvenir.size");
+        ask(&people[0], json!({ "course": "10k", "souvenir": { "id": people[0].id, "size": "M" } }))
+            .await
+            .wrong_field("souvenir.id");
+        ask(&people[0], json!({ "course": "10k", "souvenir": { "id": shirt, "size": "XXL" } }))
+            .await
+            .wrong_field("souvenir.size");
         ask(&people[0], json!({ "course": "10k", "souvenir": { "id": shirt } })).await.problem(422, "http/invalid");
 
         let with_shirt = json!({ "course": "10k", "souvenir": { "id": shirt, "size": "M" } });
@@ -263,7 +274,12 @@ async fn a_claim_names_its_course_and_its_souvenir() {
         ask(&people[3], json!({ "course": "5k" })).await.problem(409, "admission/sold-out");
 
         let now = app.get(race).await.must(200);
-        let remaining: Vec<i64> = now.body["courses"].as_array().unwrap().iter().map(|course| course["remaining"].as_i64().unwrap()).collect();
+        let remaining: Vec<i64> = now.body["courses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|course| course["remaining"].as_i64().unwrap())
+            .collect();
         assert_eq!((remaining, now.number("remaining"), now.number("capacity")), (vec![1, 0], 1, 4));
         let sizes = json!([{ "size": "M", "stock": 1, "remaining": 0 }, { "size": "L", "stock": 5, "remaining": 4 }]);
         assert_eq!(now.body["souvenirs"][0]["sizes"], sizes);
@@ -300,7 +316,11 @@ async fn the_rules_say_who_may_take_part() {
         assert_eq!(refused(json!({ "verified": "identity" })).await, rule("verified"));
         assert_eq!(refused(json!({ "account_before": in_s(app, -3_600) })).await, rule("account_before"));
         assert_eq!(refused(json!({ "account_before": in_s(app, 3_600) })).await, None);
-        assert_eq!(refused(json!({ "age_min": 0 })).await, rule("age_min"), "who does not say his age meets no age rule");
+        assert_eq!(
+            refused(json!({ "age_min": 0 })).await,
+            rule("age_min"),
+            "who does not say his age meets no age rule"
+        );
 
         app.patch("/api/v1/users/me", json!({ "birth_date": "1990-05-17" })).by(&member).await.must(200);
         assert_eq!(refused(json!({ "age_min": 30, "age_max": 90 })).await, None);

@@ -120,7 +120,10 @@ async fn every_operation_says_what_it_is() {
             }
             for name_in_path in name.split(['{', '}']).skip(1).step_by(2) {
                 let named = |parameter: &Value| parameter["name"] == name_in_path && parameter["in"] == "path";
-                assert!(operation["parameters"].as_array().is_some_and(|all| all.iter().any(named)), "{name}: {name_in_path}");
+                assert!(
+                    operation["parameters"].as_array().is_some_and(|all| all.iter().any(named)),
+                    "{name}: {name_in_path}"
+                );
             }
         }
         dangling(&document.body, &document.body);

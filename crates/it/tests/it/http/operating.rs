@@ -119,8 +119,12 @@ async fn a_rehearsals_tokens_are_its_creators() {
 
         let tokens = app.get(begun.text("token_url")).by(&organiser).await.must(200);
         assert_eq!(tokens.header("content-type"), "application/x-ndjson");
-        let lines: Vec<serde_json::Value> =
-            tokens.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = tokens
+            .bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
         let people: BTreeSet<&str> = lines.iter().map(|line| line["user_id"].as_str().unwrap()).collect();
         assert_eq!((lines.len(), people.len()), (1_200, 1_200), "across chunks nobody is left out or told twice");
         app.get(begun.text("token_url")).by(&admin).await.must(200);

@@ -56,7 +56,9 @@ async fn every_address_of_a_log_answers_and_they_agree() {
         let read = Rules::parse(&rules.bytes).unwrap();
         assert_eq!(hex(&read.sha()), sha);
         assert_eq!(read.pools[0].capacity, 2);
-        for path in ["checkpoint", "keys", "receipts/1", "tile/0/000.p/5", "tile/entries/000.p/5", "log?after=-1&limit=100"] {
+        for path in
+            ["checkpoint", "keys", "receipts/1", "tile/0/000.p/5", "tile/entries/000.p/5", "log?after=-1&limit=100"]
+        {
             let first = log.get(&format!("logs/1/{path}")).await.must(200);
             assert_eq!(first.bytes, log.get(path).await.must(200).bytes, "{path}");
         }
@@ -74,19 +76,53 @@ async fn what_a_log_does_not_have_is_not_found_and_not_kept() {
         let log = Log { app, prefix: format!("{race}/offer") };
         for path in [
             // Wider than committed, and full where it is not.
-            "tile/0/000.p/3", "tile/entries/000.p/3", "tile/0/000", "tile/entries/000", "tile/1/000.p/1", "tile/0/001.p/1",
-            "tile/0/x001/000.p/1", "tile/63/000.p/1",
+            "tile/0/000.p/3",
+            "tile/entries/000.p/3",
+            "tile/0/000",
+            "tile/entries/000",
+            "tile/1/000.p/1",
+            "tile/0/001.p/1",
+            "tile/0/x001/000.p/1",
+            "tile/63/000.p/1",
             // No tiles at all.
-            "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/02", "tile/0/0.p/1", "tile/64/000.p/1", "tile/-1/000.p/1",
-            "tile/entries/000.p", "tile/0", "tile/x", "tile/0/000.p/99999999999999999999", "tile/../keys",
-            "receipts/2", "receipts/-1", "receipts/x", "receipts/99999999999999999999",
-            "rules/00", "rules/0000000000000000000000000000000000000000000000000000000000000000",
-            "logs/2/checkpoint", "logs/0/checkpoint", "logs/x/checkpoint", "logs/4294967296/keys", "logs/1", "logs", "nothing",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/02",
+            "tile/0/0.p/1",
+            "tile/64/000.p/1",
+            "tile/-1/000.p/1",
+            "tile/entries/000.p",
+            "tile/0",
+            "tile/x",
+            "tile/0/000.p/99999999999999999999",
+            "tile/../keys",
+            "receipts/2",
+            "receipts/-1",
+            "receipts/x",
+            "receipts/99999999999999999999",
+            "rules/00",
+            "rules/0000000000000000000000000000000000000000000000000000000000000000",
+            "logs/2/checkpoint",
+            "logs/0/checkpoint",
+            "logs/x/checkpoint",
+            "logs/4294967296/keys",
+            "logs/1",
+            "logs",
+            "nothing",
         ] {
             let answer = log.get(path).await.must(404);
             assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         }
-        for query in ["limit=0", "limit=1001", "limit=-1", "limit=x", "after=-2", "after=9223372036854775807", "after=x", "page=1"] {
+        for query in [
+            "limit=0",
+            "limit=1001",
+            "limit=-1",
+            "limit=x",
+            "after=-2",
+            "after=9223372036854775807",
+            "after=x",
+            "page=1",
+        ] {
             log.get(&format!("log?{query}")).await.problem(422, "http/invalid");
         }
         let past = log.get("log?after=9223372036854775806").await.must(200);
@@ -219,7 +255,8 @@ impl Log<'_> {
             for item in page.items() {
                 let line = item["leaf"].as_str().unwrap().to_owned();
                 let leaf = Leaf::parse(line.as_bytes()).unwrap();
-                let told = (item["index"].as_u64(), item["decided_ms"].as_i64(), item["event"].as_str(), item["seq"].as_u64());
+                let told =
+                    (item["index"].as_u64(), item["decided_ms"].as_i64(), item["event"].as_str(), item["seq"].as_u64());
                 assert_eq!(told, (Some(leaf.index), Some(leaf.decided_ms), Some(leaf.event.name()), leaf.event.seq()));
                 assert_eq!(leaf.index, lines.len() as u64);
                 lines.push(line);

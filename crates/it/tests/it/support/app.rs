@@ -1,7 +1,8 @@
 //! A whole yard in this process, without sockets, asked as a client would ask it.
 //!
 //! Every answer is held to what all answers share: a request id, a problem where it failed, no 5xx other than a 503
-//! that says when to come back, nothing that the OpenAPI document does not say. A yard that ends with events nobody took or with jobs that failed, fails its test.
+//! that says when to come back, nothing that the OpenAPI document does not say. A yard that ends with events nobody
+//! took or with jobs that failed fails its test.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use super::wait::until_so;
 
 /// What everybody in these tests signs in with.
 pub const PASSWORD: &str = "rain on Tuesday";
+const SHOWN_CHARS_MAX: usize = 2_000;
 const SECRET: &str = "a secret of the tests' own, long enough";
 
 /// A running yard.
@@ -351,8 +353,10 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// Status and body, for messages.
     pub fn show(&self) -> String {
-        format!("{} {}", self.status, String::from_utf8_lossy(&self.bytes))
+        let text: String = String::from_utf8_lossy(&self.bytes).chars().take(SHOWN_CHARS_MAX).collect();
+        format!("{} {text}", self.status)
     }
 
     fn check_what_all_share(&self) {

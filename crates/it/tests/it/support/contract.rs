@@ -22,7 +22,9 @@ impl Contract {
         match &response["content"] {
             Value::Null if kind.is_empty() => Ok(()),
             content => match content.get(essence) {
-                Some(media) if essence.ends_with("json") => self.fits(&media["schema"], body, ""),
+                Some(media) if matches!(essence, "application/json" | "application/problem+json") => {
+                    self.fits(&media["schema"], body, "")
+                }
                 Some(_) => Ok(()),
                 None => Err(format!("no {kind:?} is documented for {status}")),
             },
@@ -38,7 +40,10 @@ impl Contract {
                 && template.zip(path).all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
         };
         let paths = self.0["paths"].as_object()?;
-        let best = paths.iter().filter(|(template, _)| fits(template)).min_by_key(|(template, _)| template.matches('{').count())?;
+        let best = paths
+            .iter()
+            .filter(|(template, _)| fits(template))
+            .min_by_key(|(template, _)| template.matches('{').count())?;
         best.1.get(method.to_lowercase())
     }
 

@@ -52,12 +52,35 @@ async fn what_is_no_json_cannot_be_read() {
     yards(async |app| {
         let world = World::open(app).await;
         for (method, path, _) in WITH_BODY {
-            for text in ["", "{", "}", "{\"a\":}", "{'a':1}", "{} {}", "{}x", "nul", "\u{feff}{}", "{\"a\":1,}", "NaN", "{\"a\":01}"] {
-                let answer = world.ask(method, path).bytes(text.to_owned()).header("content-type", "application/json").await;
-                assert_eq!((answer.status, answer.code()), (400, "http/unreadable"), "{method} {path} {text:?}: {}", answer.show());
+            for text in [
+                "",
+                "{",
+                "}",
+                "{\"a\":}",
+                "{'a':1}",
+                "{} {}",
+                "{}x",
+                "nul",
+                "\u{feff}{}",
+                "{\"a\":1,}",
+                "NaN",
+                "{\"a\":01}",
+            ] {
+                let answer =
+                    world.ask(method, path).bytes(text.to_owned()).header("content-type", "application/json").await;
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (400, "http/unreadable"),
+                    "{method} {path} {text:?}: {}",
+                    answer.show()
+                );
             }
             // Bytes that are no UTF-8 inside a text.
-            let answer = world.ask(method, path).bytes(b"{\"name\":\"\xff\xfe\"}".to_vec()).header("content-type", "application/json").await;
+            let answer = world
+                .ask(method, path)
+                .bytes(b"{\"name\":\"\xff\xfe\"}".to_vec())
+                .header("content-type", "application/json")
+                .await;
             assert!(matches!(answer.status, 400 | 422), "{method} {path}: {}", answer.show());
             // Deeper than anybody writes.
             let deep = "[".repeat(100_000);
@@ -74,7 +97,8 @@ async fn what_is_no_object_is_not_taken_for_one() {
     yards(async |app| {
         let world = World::open(app).await;
         for (method, path, _) in WITH_BODY {
-            for body in [json!([]), json!(["a", "b", "c", "d", "e"]), json!(null), json!("text"), json!(1), json!(true)] {
+            for body in [json!([]), json!(["a", "b", "c", "d", "e"]), json!(null), json!("text"), json!(1), json!(true)]
+            {
                 world.ask(method, path).json(&body).await.problem(422, "http/invalid");
             }
         }
@@ -93,7 +117,14 @@ async fn only_json_is_taken() {
     yards(async |app| {
         let world = World::open(app).await;
         for (method, path, _) in WITH_BODY {
-            for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "json"] {
+            for kind in [
+                "",
+                "text/plain",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data; boundary=x",
+                "application/jsonp",
+                "json",
+            ] {
                 world.ask(method, path).bytes("{}").header("content-type", kind).await.problem(415, "http/media-type");
             }
             world.ask(method, path).bytes("{}").await.problem(415, "http/media-type");
@@ -117,7 +148,12 @@ async fn what_is_too_big_is_refused_before_it_is_read() {
             let answer = world.ask(method, path).json(&body).await.problem(413, "http/too-large");
             assert_eq!(answer.number("limit_bytes"), 256 * 1024);
             let spaces = format!("{{}}{}", " ".repeat(300 * 1024));
-            world.ask(method, path).bytes(spaces).header("content-type", "application/json").await.problem(413, "http/too-large");
+            world
+                .ask(method, path)
+                .bytes(spaces)
+                .header("content-type", "application/json")
+                .await
+                .problem(413, "http/too-large");
         }
         world.untouched().await;
     })
@@ -133,7 +169,12 @@ async fn what_is_unknown_or_said_twice_is_refused() {
                 world.ask(method, path).json(&json!({ unknown: 1 })).await.problem(422, "http/invalid");
             }
             let twice = format!("{{\"{field}\":\"a\",\"{field}\":\"b\"}}");
-            world.ask(method, path).bytes(twice).header("content-type", "application/json").await.problem(422, "http/invalid");
+            world
+                .ask(method, path)
+                .bytes(twice)
+                .header("content-type", "application/json")
+                .await
+                .problem(422, "http/invalid");
         }
         world.untouched().await;
     })
@@ -145,7 +186,15 @@ async fn a_value_of_another_kind_names_its_field() {
     yards(async |app| {
         let world = World::open(app).await;
         for (method, path, field) in WITH_BODY {
-            for value in [json!(1), json!(-1), json!(1e300), json!(true), json!({}), json!(["x"]), json!(18_446_744_073_709_551_615_u64)] {
+            for value in [
+                json!(1),
+                json!(-1),
+                json!(1e300),
+                json!(true),
+                json!({}),
+                json!(["x"]),
+                json!(18_446_744_073_709_551_615_u64),
+            ] {
                 world.ask(method, path).json(&json!({ field: value })).await.wrong_field(field);
             }
             // Numbers that no type holds.
@@ -165,7 +214,12 @@ async fn no_text_holds_a_nul() {
         for (method, path, field) in WITH_BODY {
             world.ask(method, path).json(&json!({ field: "a\u{0}b" })).await.wrong_field("");
             let raw = format!("{{\"{field}\":\"a\u{0}b\"}}");
-            world.ask(method, path).bytes(raw).header("content-type", "application/json").await.problem(400, "http/unreadable");
+            world
+                .ask(method, path)
+                .bytes(raw)
+                .header("content-type", "application/json")
+                .await
+                .problem(400, "http/unreadable");
         }
         world.untouched().await;
     })
@@ -189,7 +243,13 @@ async fn any_script_comes_back_as_it_was_sent() {
             "a\tb\u{7f}c\u{1b}[31m",
             "\u{FFFD}\u{FEFF}\u{2028}\u{FDD0}",
         ] {
-            let made = race::make(app, &organiser, 1, json!({ "title": text, "place": text, "description": text, "terms": text })).await;
+            let made = race::make(
+                app,
+                &organiser,
+                1,
+                json!({ "title": text, "place": text, "description": text, "terms": text }),
+            )
+            .await;
             let read = app.get(format!("/api/v1/races/{}", made.text("id"))).await.must(200);
             for field in ["title", "place", "description", "terms"] {
                 assert_eq!(read.text(field), text, "{field}");
@@ -197,7 +257,12 @@ async fn any_script_comes_back_as_it_was_sent() {
         }
         // A lone surrogate cannot be written in UTF-8; its escape is refused.
         let body = race::body(app, 1, json!({ "title": "SURROGATE" })).to_string().replace("SURROGATE", "\\ud800");
-        let lone = app.ask(Method::POST, "/api/v1/races").by(&organiser).bytes(body).header("content-type", "application/json").await;
+        let lone = app
+            .ask(Method::POST, "/api/v1/races")
+            .by(&organiser)
+            .bytes(body)
+            .header("content-type", "application/json")
+            .await;
         lone.problem(400, "http/unreadable");
     })
     .await;

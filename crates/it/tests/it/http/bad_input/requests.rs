@@ -21,10 +21,27 @@ async fn an_unknown_address_says_so_in_the_callers_language() {
             ("*;;;q=x", "존재하지 않는 주소입니다", "ko"),
         ] {
             let answer = nothing(accept).await.problem(404, "gateway/no-route");
-            assert_eq!((answer.text("title"), answer.header("content-language")), (title.to_owned(), tongue), "{accept}");
+            assert_eq!(
+                (answer.text("title"), answer.header("content-language")),
+                (title.to_owned(), tongue),
+                "{accept}"
+            );
         }
-        for path in ["/", "/api", "/api/v1", "/api/v2/races", "/api/v1/races/", "/API/V1/RACES", "/internal/identity/find-user",
-            "/identity/admin", "/races/x/offer", "//api/v1/races", "/api/v1/races/%2e%2e/users", "/api/v1/users/me/", "/favicon.ico"] {
+        for path in [
+            "/",
+            "/api",
+            "/api/v1",
+            "/api/v2/races",
+            "/api/v1/races/",
+            "/API/V1/RACES",
+            "/internal/identity/find-user",
+            "/identity/admin",
+            "/races/x/offer",
+            "//api/v1/races",
+            "/api/v1/races/%2e%2e/users",
+            "/api/v1/users/me/",
+            "/favicon.ico",
+        ] {
             app.get(path).await.problem(404, "gateway/no-route");
             app.post(path, json!({})).await.problem(404, "gateway/no-route");
         }
@@ -47,7 +64,11 @@ async fn a_wrong_method_names_the_right_ones() {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let answer = app.ask(method, path).await.problem(405, "http/method");
             for name in allowed {
-                assert!(answer.header("allow").split(',').any(|one| one.trim() == name), "{path}: {}", answer.header("allow"));
+                assert!(
+                    answer.header("allow").split(',').any(|one| one.trim() == name),
+                    "{path}: {}",
+                    answer.header("allow")
+                );
             }
         }
         assert_eq!(app.ask(Method::HEAD, "/api/v1/races").await.must(200).bytes.len(), 0);
@@ -64,8 +85,22 @@ async fn what_is_no_id_names_nothing() {
         let bare = id.replace('-', "");
         let upper = id.to_uppercase();
         app.get(format!("/api/v1/races/{upper}")).await.must(200);
-        for no_id in ["x", "1", "-1", "null", "undefined", &bare, &format!("{{{id}}}"), &format!("urn:uuid:{id}"), "%F0%9F%98%80", "%ff",
-            "..%2f..%2fetc", "'%20OR%201=1", NOBODYS, &"a".repeat(5_000)] {
+        for no_id in [
+            "x",
+            "1",
+            "-1",
+            "null",
+            "undefined",
+            &bare,
+            &format!("{{{id}}}"),
+            &format!("urn:uuid:{id}"),
+            "%F0%9F%98%80",
+            "%ff",
+            "..%2f..%2fetc",
+            "'%20OR%201=1",
+            NOBODYS,
+            &"a".repeat(5_000),
+        ] {
             app.get(format!("/api/v1/races/{no_id}")).await.must(404);
             app.get(format!("/api/v1/races/{no_id}/offer")).await.must(404);
             app.get(format!("/api/v1/registrations/{no_id}")).by(&organiser).await.must(404);
@@ -83,8 +118,14 @@ async fn what_is_no_id_names_nothing() {
 async fn no_address_brings_in_a_nul() {
     yards(async |app| {
         let (organiser, _) = app.organiser().await;
-        for path in ["/api/v1/races?q=%00", "/api/v1/races?q=a%00b", "/api/v1/races/%00", "/%00", "/api/v1/users/availability?nickname=a%00",
-            "/api/v1/registrations?cursor=%00"] {
+        for path in [
+            "/api/v1/races?q=%00",
+            "/api/v1/races?q=a%00b",
+            "/api/v1/races/%00",
+            "/%00",
+            "/api/v1/users/availability?nickname=a%00",
+            "/api/v1/registrations?cursor=%00",
+        ] {
             app.get(path).by(&organiser).await.problem(400, "http/unreadable");
         }
         app.get("/api/v1/races?q=%2500").await.must(200);
@@ -108,7 +149,17 @@ async fn queries_are_held_to_what_a_list_takes() {
             ("/api/v1/company-applications".to_owned(), &admin),
         ] {
             let ask = |query: &str| app.get(format!("{list}?{query}")).by(person);
-            for limit in ["0", "101", "-1", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "1.0", "x", ""] {
+            for limit in [
+                "0",
+                "101",
+                "-1",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "99999999999999999999",
+                "1.0",
+                "x",
+                "",
+            ] {
                 ask(&format!("limit={limit}")).await.problem(422, "http/invalid");
             }
             for cursor in ["x", "%20", "====", "AAAA", &"A".repeat(33), &"A".repeat(10_000)] {
@@ -131,7 +182,8 @@ async fn if_match_holds_a_version_or_the_request_is_unreadable() {
     yards(async |app| {
         let (organiser, _) = app.organiser().await;
         let race = race::open(app, &organiser, 1, json!({})).await;
-        let edit = |value: &[u8]| app.patch(race.clone(), json!({ "title": "x" })).by(&organiser).header("if-match", value);
+        let edit =
+            |value: &[u8]| app.patch(race.clone(), json!({ "title": "x" })).by(&organiser).header("if-match", value);
         for rubbish in ["", "x", "\"\"", "\"1\", \"2\"", "1.0", "99999999999999999999", "한글", "W/"] {
             edit(rubbish.as_bytes()).await.problem(400, "http/unreadable");
         }
@@ -152,7 +204,8 @@ async fn a_request_has_an_id_that_is_the_clients_where_it_is_a_plain_one() {
         for plain in ["abcdefgh", "0190b2a4-0000-7000-8000-000000000000", &"a".repeat(64)] {
             assert_eq!(ask(plain.as_bytes()).await.header("x-request-id"), plain);
         }
-        for rubbish in ["", "short", "has space here", "<script>alert(1)</script>", "한글한글한글", &"a".repeat(65)] {
+        for rubbish in ["", "short", "has space here", "<script>alert(1)</script>", "한글한글한글", &"a".repeat(65)]
+        {
             let given = ask(rubbish.as_bytes()).await.header("x-request-id").to_owned();
             assert!(given != rubbish && uuid::Uuid::try_parse(&given).is_ok(), "{rubbish}: {given}");
         }

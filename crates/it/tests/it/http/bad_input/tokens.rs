@@ -101,7 +101,15 @@ async fn only_one_bearer_header_is_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_header_makes_a_caller() {
     const FORGED: [&str; 9] = [
-        "x-user-id", "x-user-role", "x-user-name", "X-USER-ROLE", "x_user_role", "x-madang-user", "x-madang-role", "x-madang-caller", "x-forwarded-user",
+        "x-user-id",
+        "x-user-role",
+        "x-user-name",
+        "X-USER-ROLE",
+        "x_user_role",
+        "x-madang-user",
+        "x-madang-role",
+        "x-madang-caller",
+        "x-forwarded-user",
     ];
     yards(async |app| {
         let (organiser, admin) = app.organiser().await;
@@ -130,7 +138,8 @@ async fn the_ids_of_others_open_nothing() {
         let race = race::open(app, &organiser, 2, json!({})).await;
         let mine = race::claim(app, &race, &member).await.must(201).text("id");
         let stranger = app.member().await;
-        for path in [format!("/api/v1/registrations/{mine}"), format!("/api/v1/registrations/{}", mine.to_uppercase())] {
+        for path in [format!("/api/v1/registrations/{mine}"), format!("/api/v1/registrations/{}", mine.to_uppercase())]
+        {
             app.get(path.clone()).by(&stranger).await.problem(404, "http/not-found");
             app.get(path.clone()).by(&other).await.problem(404, "http/not-found");
             app.delete(path.clone()).by(&stranger).await.problem(404, "http/not-found");

@@ -24,7 +24,8 @@ fn sign_up(changes: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sign_up_makes_a_member() {
     yards(async |app| {
-        let answer = app.post(USERS, sign_up(&json!({ "username": "haneul01", "nickname": "하늘달리기" }))).await.must(201);
+        let answer =
+            app.post(USERS, sign_up(&json!({ "username": "haneul01", "nickname": "하늘달리기" }))).await.must(201);
         insta::allow_duplicates! {
             insta::assert_json_snapshot!(redacted(&answer.body), @r#"
             {
@@ -65,7 +66,8 @@ async fn nobody_gives_himself_more_than_a_member_has() {
             app.login(body["username"].as_str().unwrap(), PASSWORD).await.problem(401, "identity/credentials");
         }
         let person = app.member().await;
-        for change in [json!({ "role": "admin" }), json!({ "username": "another1" }), json!({ "email_verified": true })] {
+        for change in [json!({ "role": "admin" }), json!({ "username": "another1" }), json!({ "email_verified": true })]
+        {
             app.patch(ME, change).by(&person).await.problem(422, "http/invalid");
         }
         assert_eq!(app.get(ME).by(&person).await.must(200).text("role"), "member");
@@ -88,7 +90,11 @@ async fn sign_up_names_every_wrong_field() {
             for value in values {
                 let answer = app.post(USERS, sign_up(&json!({ field: value }))).await;
                 // A NUL is refused for the whole body, before anybody knows which field it is in.
-                if value.contains('\u{0}') { answer.wrong_field("") } else { answer.wrong_field(field) };
+                if value.contains('\u{0}') {
+                    answer.wrong_field("")
+                } else {
+                    answer.wrong_field(field)
+                };
             }
         }
         let all = json!({ "username": "A", "password": "x", "name": "", "nickname": "", "email": "" });
@@ -143,7 +149,8 @@ async fn a_profile_is_edited_over_the_version_that_was_seen() {
         let other = app.member().await;
         let edit = |change: Value| app.patch(ME, change).by(&person);
 
-        let change = json!({ "name": "이바람", "phone": "010-1234-5678", "birth_date": "1990-05-17", "language": "en" });
+        let change =
+            json!({ "name": "이바람", "phone": "010-1234-5678", "birth_date": "1990-05-17", "language": "en" });
         let edited = edit(change).header("if-match", "\"1\"").await.must(200);
         assert_eq!(edited.number("version"), 2);
         assert_eq!((edited.text("name"), edited.text("birth_date")), ("이바람".to_owned(), "1990-05-17".to_owned()));
@@ -176,11 +183,18 @@ async fn managers_find_people_and_others_do_not() {
     yards(async |app| {
         let admin = app.admin().await;
         let manager = app.in_role(&admin, "manager").await;
-        for (username, name) in [("search01", "남궁하늘"), ("search02", "제갈하늘"), ("search03", "황보바다")] {
-            app.post(USERS, sign_up(&json!({ "username": username, "nickname": username, "name": name }))).await.must(201);
+        for (username, name) in [("search01", "남궁하늘"), ("search02", "제갈하늘"), ("search03", "황보바다")]
+        {
+            app.post(USERS, sign_up(&json!({ "username": username, "nickname": username, "name": name })))
+                .await
+                .must(201);
         }
         let found = async |query: &str| names(app, &manager.access, query).await;
-        assert_eq!(found("q=%ED%95%98%EB%8A%98%20search0").await, ["search02", "search01"], "하늘 search0, the newest first");
+        assert_eq!(
+            found("q=%ED%95%98%EB%8A%98%20search0").await,
+            ["search02", "search01"],
+            "하늘 search0, the newest first"
+        );
         assert_eq!(found("q=arch03").await, ["search03"]);
         assert_eq!(found("q=search0&limit=2").await, ["search03", "search02"]);
         assert_eq!(found("role=manager").await, [manager.username.as_str()]);

@@ -96,7 +96,8 @@ async fn roles_come_from_admins_and_never_from_oneself() {
     yards(async |app| {
         let admin = app.admin().await;
         let member = app.member().await;
-        let give = |person: &Person, role: &str| app.put(format!("/api/v1/users/{}/role", person.id), json!({ "role": role }));
+        let give =
+            |person: &Person, role: &str| app.put(format!("/api/v1/users/{}/role", person.id), json!({ "role": role }));
         give(&admin, "member").by(&admin).await.problem(403, "identity/own-account");
         give(&member, "king").by(&admin).await.problem(422, "http/invalid");
         let given = give(&member, "manager").by(&admin).header("if-match", "1").await.must(200);
@@ -157,7 +158,10 @@ async fn an_admin_ends_somebodys_sign_ins() {
         app.delete(path.clone()).by(&admin).await.must(204);
         app.get(ME).by(&member).await.problem(401, "auth/revoked");
         app.signed_in(&member.username).await;
-        app.delete(path.replace(&member.id, "0190b2a4-0000-7000-8000-000000000000")).by(&admin).await.problem(404, "http/not-found");
+        app.delete(path.replace(&member.id, "0190b2a4-0000-7000-8000-000000000000"))
+            .by(&admin)
+            .await
+            .problem(404, "http/not-found");
     })
     .await;
 }

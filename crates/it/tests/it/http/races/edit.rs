@@ -59,7 +59,11 @@ async fn a_started_sale_keeps_its_terms() {
         ] {
             edit(change.clone()).await.problem(409, "races/terms-frozen");
         }
-        let edited = edit(json!({ "title": "비 오는 날", "description": "우비", "place": "부산", "race_at": in_s(app, 999_999) })).await.must(200);
+        let edited = edit(
+            json!({ "title": "비 오는 날", "description": "우비", "place": "부산", "race_at": in_s(app, 999_999) }),
+        )
+        .await
+        .must(200);
         assert_eq!((edited.text("title"), edited.number("terms_version")), ("비 오는 날".to_owned(), 1));
         // Admins may what organisers may.
         app.patch(race.clone(), json!({ "place": "대구" })).by(&admin).await.must(200);

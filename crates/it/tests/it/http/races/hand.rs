@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::http::race::{self, claim, members};
-use crate::support::app::{App, Answer, Person, yards};
+use crate::support::app::{Answer, App, Person, yards};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn places_are_added_and_held_back_but_never_below_what_is_taken() {
@@ -22,7 +22,11 @@ async fn places_are_added_and_held_back_but_never_below_what_is_taken() {
         let more = hand(json!({ "capacity": 10, "held_back": 4, "reason": "more" })).await.must(200);
         let pool = &more.body["pools"][0];
         assert_eq!((&pool["taken"], &pool["remaining"], &pool["held_back"]), (&json!(5), &json!(1), &json!(4)));
-        assert_eq!((more.number("waiting"), more.number("version")), (0, 2), "who waited is placed before anybody else");
+        assert_eq!(
+            (more.number("waiting"), more.number("version")),
+            (0, 2),
+            "who waited is placed before anybody else"
+        );
         let same = hand(json!({ "capacity": 10, "reason": "again" })).await.must(200);
         assert_eq!((same.number("version"), same.number("size")), (2, more.number("size")), "nothing new is no leaf");
     })
@@ -73,7 +77,10 @@ async fn of_several_courses_a_hand_names_one() {
         let hand = async |change: Value| hand(app, &race, &organiser, change).await;
         hand(json!({ "capacity": 9, "reason": "x" })).await.wrong_field("course");
         let changed = hand(json!({ "course": "b", "capacity": 9, "reason": "x" })).await.must(200);
-        assert_eq!((&changed.body["pools"][0]["capacity"], &changed.body["pools"][1]["capacity"]), (&json!(5), &json!(9)));
+        assert_eq!(
+            (&changed.body["pools"][0]["capacity"], &changed.body["pools"][1]["capacity"]),
+            (&json!(5), &json!(9))
+        );
         hand(json!({ "paused": true, "reason": "all of them" })).await.must(200);
     })
     .await;

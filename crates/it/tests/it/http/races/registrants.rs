@@ -10,7 +10,9 @@ async fn an_organiser_sees_and_finds_who_registered() {
     yards(async |app| {
         let (organiser, admin) = app.organiser().await;
         let race = race::open(app, &organiser, 2, json!({ "waitlist": true })).await;
-        let people = registered(app, &race, &[("runner01", "남궁하늘"), ("runner02", "제갈바다"), ("runner03", "황보하늘")]).await;
+        let people =
+            registered(app, &race, &[("runner01", "남궁하늘"), ("runner02", "제갈바다"), ("runner03", "황보하늘")])
+                .await;
         app.settled().await;
         let list = |query: &str| app.get(format!("{race}/registrations?{query}"));
 
@@ -70,7 +72,12 @@ async fn a_csv_opens_in_a_spreadsheet_and_runs_nothing_there() {
     yards(async |app| {
         let (organiser, _) = app.organiser().await;
         let race = race::open(app, &organiser, 5, json!({})).await;
-        registered(app, &race, &[("csv00001", "=HYPERLINK(\"http://x\")"), ("csv00002", "김, \"바다\""), ("csv00003", "@SUM(A1)")]).await;
+        registered(
+            app,
+            &race,
+            &[("csv00001", "=HYPERLINK(\"http://x\")"), ("csv00002", "김, \"바다\""), ("csv00003", "@SUM(A1)")],
+        )
+        .await;
         app.settled().await;
         let csv = app.get(format!("{race}/registrations")).by(&organiser).header("accept", "text/csv").await.must(200);
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
@@ -79,10 +86,17 @@ async fn a_csv_opens_in_a_spreadsheet_and_runs_nothing_there() {
         let lines: Vec<&str> = text.strip_prefix('\u{feff}').unwrap().lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("sequence,registration_id,username,name,nickname,course,"), "{}", lines[0]);
-        for (line, name) in lines[1..].iter().zip(["\"'=HYPERLINK(\"\"http://x\"\")\"", "\"김, \"\"바다\"\"\"", "'@SUM(A1)"]) {
+        for (line, name) in
+            lines[1..].iter().zip(["\"'=HYPERLINK(\"\"http://x\"\")\"", "\"김, \"\"바다\"\"\"", "'@SUM(A1)"])
+        {
             assert!(line.contains(name), "{name} in {line}");
         }
-        let some = app.get(format!("{race}/registrations?q=csv00002")).by(&organiser).header("accept", "text/csv").await.must(200);
+        let some = app
+            .get(format!("{race}/registrations?q=csv00002"))
+            .by(&organiser)
+            .header("accept", "text/csv")
+            .await
+            .must(200);
         assert_eq!(String::from_utf8_lossy(&some.bytes).lines().count(), 2);
     })
     .await;

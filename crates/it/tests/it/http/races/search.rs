@@ -9,7 +9,9 @@ use crate::support::app::{App, yards};
 async fn races_are_found_by_parts_of_words_in_title_and_place() {
     yards(async |app| {
         let (organiser, _) = app.organiser().await;
-        for (title, place) in [("서울달빛마라톤", "여의도 한강공원"), ("가을 국제 10K", "춘천 의암호"), ("Seoul Half 100%_", "잠실")] {
+        for (title, place) in
+            [("서울달빛마라톤", "여의도 한강공원"), ("가을 국제 10K", "춘천 의암호"), ("Seoul Half 100%_", "잠실")]
+        {
             race::make(app, &organiser, 5, json!({ "title": title, "place": place })).await;
         }
         let first = "서울달빛마라톤";
@@ -48,7 +50,8 @@ async fn races_are_filtered_by_what_they_are() {
             changes["title"] = json!(title);
             race::open(app, &organiser, capacity, changes).await
         };
-        make("later", 5, json!({ "opens_at": in_s(app, 3_600), "type": "full", "race_at": in_s(app, 1_000_000) })).await;
+        make("later", 5, json!({ "opens_at": in_s(app, 3_600), "type": "full", "race_at": in_s(app, 1_000_000) }))
+            .await;
         make("open", 5, json!({ "race_at": in_s(app, 2_000_000) })).await;
         let paused = make("paused", 5, json!({ "race_at": in_s(app, 3_000_000) })).await;
         let full = make("full", 1, json!({ "race_at": in_s(app, 4_000_000) })).await;
@@ -74,7 +77,20 @@ async fn races_are_filtered_by_what_they_are() {
         }
         let between = format!("from={}&to={}", encoded(&in_s(app, 1_500_000)), encoded(&in_s(app, 3_500_000)));
         assert_eq!(titles(app, &between).await, ["paused", "open"]);
-        for bad in ["state=lost", "type=km7", "reception=x", "from=yesterday", "owner=me", "sort=title", "limit=0", "limit=101", "limit=x", "limit=-1", "cursor=x", "cursor="] {
+        for bad in [
+            "state=lost",
+            "type=km7",
+            "reception=x",
+            "from=yesterday",
+            "owner=me",
+            "sort=title",
+            "limit=0",
+            "limit=101",
+            "limit=x",
+            "limit=-1",
+            "cursor=x",
+            "cursor=",
+        ] {
             app.get(format!("/api/v1/races?{bad}")).await.problem(422, "http/invalid");
         }
         assert_eq!(titles(app, "limit=100").await.len(), 5);
@@ -139,5 +155,7 @@ async fn titles(app: &App, query: &str) -> Vec<String> {
 
 /// Percent-encoded for a query.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
