@@ -27,7 +27,9 @@ pub enum Mode {
     /// Inserts what is not there yet.
     Keep,
     /// Sets the other columns where the first so many are equal.
-    Update { keys: usize },
+    Update {
+        keys: usize,
+    },
     /// Deletes the rows whose columns are equal to these.
     Delete,
 }
@@ -93,7 +95,9 @@ impl RowSet {
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
         let (table, reads) = (self.table, reads.join(", "));
         match self.mode {
-            Mode::Delete => format!("DELETE FROM {table} WHERE ({}) IN (SELECT {reads} FROM {source})", names.join(", ")),
+            Mode::Delete => {
+                format!("DELETE FROM {table} WHERE ({}) IN (SELECT {reads} FROM {source})", names.join(", "))
+            }
             Mode::Insert => format!("INSERT INTO {table} ({}) SELECT {reads} FROM {source}", names.join(", ")),
             // Why WHERE true: without it SQLite takes ON for a join's.
             Mode::Keep => format!(

@@ -292,7 +292,8 @@ pub(super) struct BatchWrite<'a> {
 const UPDATE_OFFER: &str = "UPDATE offer SET log_no = $2, rules_sha = $3, paused = $4, closed = $5, closes_ms = $6,
     line_after_close = $7, next_seq = $8, size = $9, frontier = $10, decided_ms = $11, free_epoch = $12, waiting = $13,
     refusals = $14, version = $15, opens_ms = $17 WHERE id = $1 AND size = $16";
-const LOG_BATCH: &str = "INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, $2, $3, $4, $5)";
+const LOG_BATCH: &str =
+    "INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, $2, $3, $4, $5)";
 
 fn bind_head<'q, DB, A>(query: sqlx::query::Query<'q, DB, A>, batch: &BatchWrite<'q>) -> sqlx::query::Query<'q, DB, A>
 where
@@ -344,7 +345,8 @@ impl BatchWrite<'_> {
 
 /// The claim rows a decision inserts and changes, updates first: an insert may take an ordinal they gave up.
 pub(super) fn claim_sets(offer: Uuid, decided_ms: i64, changed: &[Decided]) -> Vec<RowSet> {
-    let (new, old): (Vec<_>, Vec<_>) = changed.iter().map(|decided| (&*decided.claim, decided.was)).partition(|(_, was)| was.is_none());
+    let (new, old): (Vec<_>, Vec<_>) =
+        changed.iter().map(|decided| (&*decided.claim, decided.was)).partition(|(_, was)| was.is_none());
     let mut sets = Vec::with_capacity(2);
     if !old.is_empty() {
         let rows: Vec<&Claim> = old.into_iter().map(|(claim, _)| claim).collect();
@@ -367,7 +369,8 @@ pub(super) fn claim_sets(offer: Uuid, decided_ms: i64, changed: &[Decided]) -> V
         columns.extend(moving_columns(&rows, decided_ms));
         if rows.iter().any(|claim| claim.idem_key.is_some()) {
             columns.push(("idem_key", Column::Text(rows.iter().map(|claim| claim.idem_key.clone()).collect())));
-            columns.push(("idem_body", Column::Bytes(rows.iter().map(|claim| claim.idem_body.map(Into::into)).collect())));
+            columns
+                .push(("idem_body", Column::Bytes(rows.iter().map(|claim| claim.idem_body.map(Into::into)).collect())));
         }
         if rows.iter().any(|claim| claim.replaces.is_some()) {
             columns.push(("replaces", uuids(&rows, |claim| claim.replaces)));
@@ -389,7 +392,7 @@ fn moving_columns(rows: &[&Claim], decided_ms: i64) -> Vec<(&'static str, Column
     ]
 }
 
-/// The pools a decision changed or added.
+/// The pools a decision changed, added or dropped.
 pub(super) fn pool_sets(offer: Uuid, before: &[Pool], after: &[Pool]) -> Vec<RowSet> {
     let known = |pool: &&Pool| before.iter().any(|old| old.code == pool.code);
     let (old, new): (Vec<&Pool>, Vec<&Pool>) = after.iter().filter(|pool| !before.contains(pool)).partition(known);
@@ -405,7 +408,10 @@ pub(super) fn pool_sets(offer: Uuid, before: &[Pool], after: &[Pool]) -> Vec<Row
         ];
         RowSet { table: "offer_pool", columns, mode }
     };
-    let mut sets = vec![set(old, Mode::Update { keys: 2 }), set(new, Mode::Insert)];
+    let dropped = before.iter().filter(|old| !after.iter().any(|pool| pool.code == old.code)).collect();
+    let mut dropped = set(dropped, Mode::Delete);
+    dropped.columns.truncate(2);
+    let mut sets = vec![set(old, Mode::Update { keys: 2 }), set(new, Mode::Insert), dropped];
     sets.retain(|set| !set.is_empty());
     sets
 }
@@ -470,7 +476,8 @@ impl ClaimJson {
 }
 
 fn pools_of(json: &str) -> Result<Vec<Pool>, DbError> {
-    let rows: Vec<(String, u32, u32, u32, u32)> = serde_json::from_str(json).map_err(|error| broken(&error.to_string()))?;
+    let rows: Vec<(String, u32, u32, u32, u32)> =
+        serde_json::from_str(json).map_err(|error| broken(&error.to_string()))?;
     let pool = |(code, capacity, held_back, taken, confirm_no): (String, u32, u32, u32, u32)| {
         let code = code.parse().map_err(|_| broken("the code of a pool"))?;
         Ok(Pool { code, capacity, held_back, taken, confirm_no })

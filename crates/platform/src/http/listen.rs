@@ -1,21 +1,31 @@
 //! The server loop: HTTP/1.1 on a socket, slow clients cut off, answers under way finished at shutdown.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 /// A crowd that connects in the same instant waits here instead of being refused.
 const BACKLOG: u32 = 4_096;
 /// Slow headers would hold a connection for nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that reads nothing for so long has gone, whatever its socket says.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Beyond this the next ones wait in the backlog: the files of the databases need descriptors too.
+const CONNECTIONS_MAX: usize = 16_384;
 /// What is under way at shutdown gets so long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,9 +39,14 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until `stop` is cancelled. Handlers see the peer as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
     loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -47,12 +62,18 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
         };
         // Why: without it small answers wait for the peer's delayed acknowledgement.
         stream.set_nodelay(true).ok();
-        let service = app.clone().layer(axum::Extension(ConnectInfo(peer)));
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = graceful.watch(connection);
+        let app = app.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            app.clone().call(request)
+        });
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
         tokio::spawn(async move {
             // A client that went away is its own affair.
             connection.await.ok();
+            drop(place);
         });
     }
     tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.ok();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::race::{self, claim, in_s, members, redacted};
+use super::race::{self, claim, click, in_s, members, redacted};
 use crate::support::app::{App, Ask, Person, yards};
 
 const MINE: &str = "/api/v1/registrations";
@@ -95,7 +95,7 @@ async fn a_crowd_gets_exactly_what_there_is() {
         let (organiser, _) = app.organiser().await;
         let race = race::open(app, &organiser, PLACES as u32, json!({})).await;
         let people = app.crowd(PEOPLE);
-        let clicks = (0..3).flat_map(|_| &people).map(async |person| (&person.id, claim(app, &race, person).await));
+        let clicks = (0..3).flat_map(|_| &people).map(async |person| (&person.id, click(app, &race, person).await));
         let mut numbers: HashMap<&String, HashSet<i64>> = HashMap::new();
         let mut placed: HashSet<String> = HashSet::new();
         for (person, answer) in join_all(clicks).await {

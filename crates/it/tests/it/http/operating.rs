@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use platform::db::{Query, args};
 use serde_json::json;
 
 use super::race;
@@ -57,6 +58,36 @@ async fn a_yard_names_what_is_away_and_takes_nothing_meanwhile() {
         app.yard.stop().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[should_panic(expected = "races failed jobs")]
+async fn a_test_whose_yard_ends_with_a_failed_job_fails() {
+    yards(async |app| {
+        let sql = "INSERT INTO job (name, due_ms, last_started_ms, last_ended_ms, last_error, runs)
+                   VALUES ('a job', 9000000000000, 1, 2, 'it broke', 1)";
+        write(app, sql).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[should_panic(expected = "races parked events")]
+async fn a_test_whose_yard_ends_with_a_parked_event_fails() {
+    yards(async |app| {
+        let id = app.yard.databases()[1].pick("randomblob(16)", "gen_random_uuid()");
+        let values = format!("('races people', {id}, 'k', '{{}}', 'it was poisonous', 1)");
+        write(app, &format!("INSERT INTO parked (consumer, event_id, key, event, reason, parked_ms) VALUES {values}"))
+            .await;
+    })
+    .await;
+}
+
+/// Changes the database of races behind the yard's back.
+async fn write(app: &App, sql: &str) {
+    let sql = sql.to_owned();
+    let races = app.yard.databases()[1].clone();
+    races.write(move |tx| Box::pin(async move { tx.run(&sql, args![]).await })).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,7 +146,7 @@ async fn a_log_longer_than_a_tile_has_full_tiles_and_a_level_above() {
         let (organiser, _) = app.organiser().await;
         let race = race::open(app, &organiser, 10, json!({})).await;
         let people = app.crowd(PEOPLE);
-        let clicks = people.iter().map(|person| race::claim(app, &race, person).into_future());
+        let clicks = people.iter().map(|person| race::click(app, &race, person));
         let answers = join_all(clicks).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 10);
 

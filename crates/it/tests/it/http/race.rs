@@ -1,9 +1,12 @@
 //! Races as the tests of this module need them.
 
+use std::time::Duration;
+
 use kernel::UtcTime;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, App, Ask, Person};
+use crate::support::wait::until;
 
 /// A moment, so many seconds from now on the yard's clock, as the API writes it.
 pub fn in_s(app: &App, seconds: i64) -> String {
@@ -39,6 +42,15 @@ pub async fn open(app: &App, organiser: &Person, capacity: u32, changes: Value) 
 /// A click for a place in a race with one course.
 pub fn claim<'a>(app: &'a App, race: &str, person: &Person) -> Ask<'a> {
     app.post(format!("{race}/registrations"), json!({})).by(person)
+}
+
+/// A click that is made again while too many click at once, as clients do.
+pub async fn click(app: &App, race: &str, person: &Person) -> Answer {
+    until("a click is answered", Duration::from_secs(60), async || {
+        let answer = claim(app, race, person).await;
+        (answer.code() != "admission/busy").then_some(answer)
+    })
+    .await
 }
 
 /// Members enough for a test, signed in.

@@ -242,21 +242,26 @@ async fn pools(site: &Site) {
     let shop = Shop::open(site).await;
     let offer = shop.sell(rules(&shop, &[("10k", 3), ("half", 3)])).await;
     let claim = shop.claim(offer, UserId::fresh(), "10k:1").await.unwrap().claim;
-    let swap = HandChange {
-        edit: Some(Arc::new(|rules: &mut Rules| {
-            let code = PoolCode::new("full").unwrap();
-            let full =
-                PoolRule { code, label: "full".to_owned(), group: "course".to_owned(), capacity: 2, held_back: 0 };
-            rules.pools[1] = full;
-            rules.pools.sort_by_key(|pool| pool.code);
+    let put_second = |code: &'static str| HandChange {
+        edit: Some(Arc::new(move |rules: &mut Rules| {
+            let code = PoolCode::new(code).unwrap();
+            let pool =
+                PoolRule { code, label: code.to_string(), group: "course".to_owned(), capacity: 2, held_back: 0 };
+            rules.pools.truncate(1);
+            rules.pools.push(pool);
         })),
         ..HandChange::default()
     };
-    let view = shop.hand(offer, swap).await.unwrap();
+    shop.hand(offer, put_second("full")).await.unwrap();
+    balanced(&shop, offer).await;
+    shop.hand(offer, put_second("half")).await.unwrap();
+    assert_eq!(code(shop.claim(offer, UserId::fresh(), "full:1").await), "admission/want");
+    let view = shop.hand(offer, put_second("full")).await.unwrap();
     let codes: Vec<&str> = view.pools.iter().map(|pool| pool.code.as_str()).collect();
     assert_eq!(codes, ["10k", "full"]);
     assert!(shop.claim(offer, UserId::fresh(), "full:1").await.is_ok());
     assert_eq!(code(shop.claim(offer, UserId::fresh(), "half:1").await), "admission/want");
+    balanced(&shop, offer).await;
     let drop_taken =
         HandChange { edit: Some(Arc::new(|rules: &mut Rules| drop(rules.pools.remove(0)))), ..HandChange::default() };
     assert_eq!(code(shop.hand(offer, drop_taken.clone()).await), "admission/below-taken");

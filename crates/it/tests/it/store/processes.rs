@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures::future::join_all;
 use kernel::UserId;
 use orderlog::Rules;
-use platform::admission::Claimed;
+use platform::admission::{Claimed, HandChange};
 use platform::http::Problem;
 
 use crate::support::books::balanced;
@@ -81,6 +81,37 @@ async fn shared_line(site: &Site) {
     let books = balanced(&shops[0], offer).await;
     assert_eq!(books.claims.values().filter(|told| told.state.holding()).count(), 20);
     assert_eq!(books.claims.values().filter(|told| told.state.open()).count(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_organisers_do_not_undo_each_other() {
+    postgres(organisers).await;
+}
+
+async fn organisers(site: &Site) {
+    let shops = [Shop::open(site).await, Shop::open(site).await];
+    let mut sells = rules(&shops[0], &[("10k", 10), ("half", 10)]);
+    sells.pools.iter_mut().for_each(|pool| pool.held_back = 5);
+    let offer = shops[0].sell(sells).await;
+    for round in 1..=10 {
+        let change = |pool: &str, capacity| HandChange {
+            pool: Some(pool.to_owned()),
+            capacity: Some(capacity),
+            ..HandChange::default()
+        };
+        let (one, other, guest) = tokio::join!(
+            shops[0].hand(offer, change("10k", 10 + round)),
+            shops[1].hand(offer, change("half", 20 + round)),
+            shops[1].assign(offer, UserId::fresh(), "10k:1"),
+        );
+        (one.unwrap(), other.unwrap(), guest.unwrap());
+        let view = shops[0].admission.view(&shops[0].db, offer).await.unwrap();
+        let capacity = |code| view.pool(code).unwrap().capacity;
+        assert_eq!((capacity("10k"), capacity("half")), (i64::from(10 + round), i64::from(20 + round)));
+        let left = i64::from(5_u32.saturating_sub(round));
+        assert_eq!(view.pool("10k").unwrap().held_back, left, "what was given stays given");
+    }
+    balanced(&shops[0], offer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -205,8 +205,16 @@ async fn compare_head(db: &Db, offer: OfferId, books: &Books) {
     let told = (numbers as i64 + 1, books.leaves.len() as i64, waiting as i64, books.refusals.len() as i64, newest_ms);
     assert_eq!(head, told, "the head is not what the log says");
 
-    let sql = "SELECT code, capacity, held_back, taken FROM offer_pool WHERE offer_id = $1";
-    for (code, capacity, held_back, taken) in db.all::<(String, i64, i64, i64)>(sql, args![offer.0]).await.unwrap() {
+    let sql = "SELECT code, capacity, held_back, taken FROM offer_pool WHERE offer_id = $1 ORDER BY code";
+    let stored = db.all::<(String, i64, i64, i64)>(sql, args![offer.0]).await.unwrap();
+    let number = |count: u64| i64::try_from(count).unwrap();
+    let told = books
+        .report
+        .pools
+        .iter()
+        .map(|pool| (pool.code.to_string(), number(pool.capacity), number(pool.held_back), number(pool.taken)));
+    assert_eq!(stored, told.collect::<Vec<_>>(), "the pools are not what the log says");
+    for (code, capacity, held_back, taken) in stored {
         let holding = books.claims.values().filter(|told| told.state.holding());
         let held: i64 = holding.map(|told| i64::from(told.want.of(&code))).sum();
         assert_eq!(taken, held, "taken of pool {code}");

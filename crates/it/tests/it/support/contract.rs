@@ -69,10 +69,10 @@ impl Contract {
         if !has_type(&schema["type"], value) {
             return Err(format!("{at}: {value} is no {}", schema["type"]));
         }
-        if let (Some(members), Some(known)) = (value.as_object(), schema["properties"].as_object()) {
-            if let Some(unknown) = members.keys().find(|name| !known.contains_key(*name)) {
-                return Err(format!("{at}: {unknown:?} is not documented"));
-            }
+        if let (Some(members), Some(known)) = (value.as_object(), schema["properties"].as_object())
+            && let Some(unknown) = members.keys().find(|name| !known.contains_key(*name))
+        {
+            return Err(format!("{at}: {unknown:?} is not documented"));
         }
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {
             self.fits(&schema["items"], item, &format!("{at}[{index}]"))?;

@@ -108,10 +108,10 @@ async fn sign_up_names_every_wrong_field() {
 async fn of_many_who_want_one_name_one_gets_it() {
     yards(async |app| {
         let username = fresh_name("m");
-        let tries = (0..8).map(|_| app.sign_up(&username));
+        let tries = (0..4).map(|_| app.sign_up(&username));
         let mut statuses: Vec<u16> = join_all(tries).await.into_iter().map(|answer| answer.status).collect();
         statuses.sort_unstable();
-        assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+        assert_eq!(statuses, [201, 409, 409, 409]);
 
         let mut taken = sign_up(&json!({ "username": username }));
         app.post(USERS, taken.clone()).await.problem(409, "identity/username-taken");

@@ -1,6 +1,7 @@
 //! Signing in, going on, signing out, and what ends sign-ins.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -172,18 +173,33 @@ async fn no_answer_tells_whether_an_account_exists() {
 async fn guessing_is_slowed_down_for_known_and_unknown_names_alike() {
     yards(async |app| {
         let person = app.member().await;
-        for username in [person.username.clone(), fresh_name("n")] {
-            for _ in 0..10 {
-                app.login(&username, "a wrong password").await.problem(401, "identity/credentials");
-            }
-            // Also with the right password: who guesses must not learn that he was right.
-            let slowed = app.login(&username, PASSWORD).await.problem(429, "identity/slow-down");
-            assert!(slowed.number("retry_after_ms") <= 90_000, "nobody is locked out: {}", slowed.show());
-        }
+        slowed_down(app, async || person.username.clone()).await;
+        slowed_down(app, async || fresh_name("n")).await;
         app.get(ME).by(&person).await.must(200);
         app.refreshed(&person).await;
     })
     .await;
+}
+
+/// After ten wrong passwords even the right one has to wait: who guesses must not learn that he was right.
+async fn slowed_down(app: &App, username: impl AsyncFn() -> String) {
+    const TRIES: usize = 5;
+    for _ in 0..TRIES {
+        let username = username().await;
+        for _ in 0..9 {
+            app.login(&username, "a wrong password").await;
+        }
+        let tenth = Instant::now();
+        app.login(&username, "a wrong password").await;
+        let answer = app.login(&username, PASSWORD).await;
+        // The first wait is a second: on a machine that needs as long for a login, nothing is seen.
+        if answer.status == 429 || tenth.elapsed() < Duration::from_secs(1) {
+            let slowed = answer.problem(429, "identity/slow-down");
+            assert!(slowed.number("retry_after_ms") <= 90_000, "nobody is locked out: {}", slowed.show());
+            return;
+        }
+    }
+    panic!("a login took longer than a second, {TRIES} times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
