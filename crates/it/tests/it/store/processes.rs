@@ -104,7 +104,9 @@ async fn organisers(site: &Site) {
             shops[1].hand(offer, change("half", 20 + round)),
             shops[1].assign(offer, UserId::fresh(), "10k:1"),
         );
-        (one.unwrap(), other.unwrap(), guest.unwrap());
+        one.unwrap();
+        other.unwrap();
+        guest.unwrap();
         let view = shops[0].admission.view(&shops[0].db, offer).await.unwrap();
         let capacity = |code| view.pool(code).unwrap().capacity;
         assert_eq!((capacity("10k"), capacity("half")), (i64::from(10 + round), i64::from(20 + round)));

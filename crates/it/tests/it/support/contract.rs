@@ -34,15 +34,10 @@ impl Contract {
     /// The operation whose path has this shape; where two fit, the one with fewer variables.
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         let path = path.split('?').next()?;
-        let fits = |template: &str| {
-            let (template, path) = (template.split('/'), path.split('/'));
-            template.clone().count() == path.clone().count()
-                && template.zip(path).all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
-        };
         let paths = self.0["paths"].as_object()?;
         let best = paths
             .iter()
-            .filter(|(template, _)| fits(template))
+            .filter(|(template, _)| has_shape(template, path))
             .min_by_key(|(template, _)| template.matches('{').count())?;
         best.1.get(method.to_lowercase())
     }
@@ -98,6 +93,18 @@ impl Contract {
         }
         Ok(())
     }
+}
+
+/// Is this a path of the template? A tile's place takes the rest of it.
+fn has_shape(template: &str, path: &str) -> bool {
+    if let Some(above) = template.strip_suffix("/{place}") {
+        let depth = above.split('/').count();
+        let parts: Vec<&str> = path.split('/').collect();
+        return parts.len() > depth && has_shape(above, &parts[..depth].join("/"));
+    }
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template.zip(path).all(|(part, given)| part == given || (part.starts_with('{') && !given.is_empty()))
 }
 
 fn has_type(named: &Value, value: &Value) -> bool {
