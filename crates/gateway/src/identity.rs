@@ -20,10 +20,7 @@ pub(crate) struct Presented {
 impl Gateway {
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Presented {
         match bearer(headers) {
-            Bearer::Absent => Presented {
-                identity: Identity::Anonymous,
-                user: None,
-            },
+            Bearer::Absent => Presented { identity: Identity::Anonymous, user: None },
             Bearer::Unreadable => refused(&codes::AUTH_INVALID, None),
             Bearer::Token(token) => self.check(token),
         }
@@ -42,19 +39,13 @@ impl Gateway {
         if self.revocations.is_stale(Instant::now()) {
             return refused(&codes::AUTH_UNAVAILABLE, user);
         }
-        Presented {
-            identity: Identity::Known(verified.caller.clone()),
-            user,
-        }
+        Presented { identity: Identity::Known(verified.caller.clone()), user }
     }
 }
 
 fn refused(code: &'static Code, user: Option<UserId>) -> Presented {
     metrics::counter!("madang_gateway_tokens_refused_total", "code" => code.code).increment(1);
-    Presented {
-        identity: Identity::Refused(code),
-        user,
-    }
+    Presented { identity: Identity::Refused(code), user }
 }
 
 enum Bearer<'a> {
@@ -82,11 +73,7 @@ fn bearer(headers: &HeaderMap) -> Bearer<'_> {
 pub(crate) fn strip_identity_headers(headers: &mut HeaderMap) {
     // Why twice: hardly any request has one, and the first look costs no memory.
     if headers.keys().any(is_identity_header) {
-        let forged: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| is_identity_header(name))
-            .cloned()
-            .collect();
+        let forged: Vec<HeaderName> = headers.keys().filter(|name| is_identity_header(name)).cloned().collect();
         for name in forged {
             headers.remove(name);
         }
@@ -99,8 +86,6 @@ fn is_identity_header(name: &HeaderName) -> bool {
     let Some([b'-' | b'_', rest @ ..]) = name.as_str().as_bytes().strip_prefix(b"x") else {
         return false;
     };
-    let rest = rest
-        .strip_prefix(b"user")
-        .or_else(|| rest.strip_prefix(b"madang"));
+    let rest = rest.strip_prefix(b"user").or_else(|| rest.strip_prefix(b"madang"));
     matches!(rest, Some([b'-' | b'_', ..]))
 }

@@ -29,10 +29,7 @@ impl<S> Layer<S> for GatewayLayer {
     type Service = GatewayService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GatewayService {
-            gateway: self.0.clone(),
-            inner,
-        }
+        GatewayService { gateway: self.0.clone(), inner }
     }
 }
 
@@ -64,19 +61,12 @@ impl Gateway {
     /// Leaves on the request who calls and from where; `Err` where he calls too often.
     fn admit(&self, request: &mut Request) -> Result<(), Problem> {
         strip_identity_headers(request.headers_mut());
-        let peer = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|peer| peer.0);
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         let origin = origin(peer, request.headers(), &self.trusted_proxies);
         let presented = self.identify(request.headers());
         let class = Class::of(request.method(), request.uri().path());
-        self.limits
-            .count(class, presented.user, origin)
-            .map_err(|wait| too_often(class, wait))?;
-        request
-            .extensions_mut()
-            .insert(ClientAddress(origin.address));
+        self.limits.count(class, presented.user, origin).map_err(|wait| too_often(class, wait))?;
+        request.extensions_mut().insert(ClientAddress(origin.address));
         request.extensions_mut().insert(presented.identity);
         Ok(())
     }

@@ -51,22 +51,9 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(deps: Deps) -> Arc<Self> {
-        let Deps {
-            verifier,
-            revocations,
-            clock,
-            trusted_proxies,
-            config,
-        } = deps;
+        let Deps { verifier, revocations, clock, trusted_proxies, config } = deps;
         let limits = Limits::new(&config);
-        Arc::new(Self {
-            verifier,
-            revocations,
-            clock,
-            trusted_proxies,
-            limits,
-            caught_up_ms: AtomicI64::new(0),
-        })
+        Arc::new(Self { verifier, revocations, clock, trusted_proxies, limits, caught_up_ms: AtomicI64::new(0) })
     }
 }
 

@@ -29,12 +29,7 @@ impl Class {
     pub fn of(method: &Method, path: &str) -> Self {
         match *method {
             Method::POST if path.ends_with("/registrations") => Self::Claim,
-            Method::POST
-                if matches!(
-                    path,
-                    "/api/v1/auth/login" | "/api/v1/auth/refresh" | "/api/v1/users"
-                ) =>
-            {
+            Method::POST if matches!(path, "/api/v1/auth/login" | "/api/v1/auth/refresh" | "/api/v1/users") => {
                 Self::SignIn
             }
             Method::PUT if path == "/api/v1/users/me/password" => Self::SignIn,
@@ -73,12 +68,7 @@ impl<C: Clock + Clone> Limits<C> {
     }
 
     /// Counts a request; `Err` says how long to wait. `user` is whose token was presented, if it was one of ours.
-    pub fn count(
-        &self,
-        class: Class,
-        user: Option<UserId>,
-        origin: Origin,
-    ) -> Result<(), Duration> {
+    pub fn count(&self, class: Class, user: Option<UserId>, origin: Origin) -> Result<(), Duration> {
         match (class, user) {
             (Class::Claim, Some(user)) => self.check(&self.claims, &user),
             (Class::General, Some(user)) => self.check(&self.user, &user),
@@ -101,22 +91,12 @@ impl<C: Clock + Clone> Limits<C> {
         self.user.len() + self.claims.len() + self.address.len() + self.sign_in.len()
     }
 
-    fn check<K: Hash + Eq + Clone>(
-        &self,
-        limiter: &Limiter<K, C>,
-        key: &K,
-    ) -> Result<(), Duration> {
-        limiter
-            .check_key(key)
-            .map_err(|until| until.wait_time_from(self.clock.now()))
+    fn check<K: Hash + Eq + Clone>(&self, limiter: &Limiter<K, C>, key: &K) -> Result<(), Duration> {
+        limiter.check_key(key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 }
 
-fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
-    per_s: NonZeroU32,
-    burst: NonZeroU32,
-    clock: &C,
-) -> Limiter<K, C> {
+fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(per_s: NonZeroU32, burst: NonZeroU32, clock: &C) -> Limiter<K, C> {
     RateLimiter::dashmap_with_clock(Quota::per_second(per_s).allow_burst(burst), clock.clone())
 }
 
@@ -142,40 +122,24 @@ mod tests {
 
     fn limits() -> (FakeRelativeClock, Limits<FakeRelativeClock>) {
         let defaults: toml::Table = crate::DEFAULTS.parse().expect("TOML");
-        let config: Config = defaults["gateway"]
-            .clone()
-            .try_into()
-            .expect("the defaults are right");
+        let config: Config = defaults["gateway"].clone().try_into().expect("the defaults are right");
         let clock = FakeRelativeClock::default();
         (clock.clone(), Limits::with_clock(&config, clock))
     }
 
     fn from(address: &str) -> Origin {
-        Origin {
-            address: address.parse().expect("an address"),
-            is_plain_loopback: false,
-        }
+        Origin { address: address.parse().expect("an address"), is_plain_loopback: false }
     }
 
-    const LOOPBACK: Origin = Origin {
-        address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        is_plain_loopback: true,
-    };
+    const LOOPBACK: Origin = Origin { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), is_plain_loopback: true };
 
     fn user(number: u128) -> Option<UserId> {
         Some(UserId(Uuid::from_u128(number)))
     }
 
     /// How many requests get through at one instant, of at most 1,000.
-    fn passed(
-        limits: &Limits<FakeRelativeClock>,
-        class: Class,
-        user: Option<UserId>,
-        origin: Origin,
-    ) -> usize {
-        (0..1_000)
-            .take_while(|_| limits.count(class, user, origin).is_ok())
-            .count()
+    fn passed(limits: &Limits<FakeRelativeClock>, class: Class, user: Option<UserId>, origin: Origin) -> usize {
+        (0..1_000).take_while(|_| limits.count(class, user, origin).is_ok()).count()
     }
 
     #[test]
@@ -183,22 +147,12 @@ mod tests {
         let race = "/api/v1/races/0190b2a4-0000-7000-8000-000000000000/registrations";
         assert_eq!(Class::of(&Method::POST, race), Class::Claim);
         assert_eq!(Class::of(&Method::GET, race), Class::General);
-        for path in [
-            "/api/v1/auth/login",
-            "/api/v1/auth/refresh",
-            "/api/v1/users",
-        ] {
+        for path in ["/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/users"] {
             assert_eq!(Class::of(&Method::POST, path), Class::SignIn);
         }
-        assert_eq!(
-            Class::of(&Method::PUT, "/api/v1/users/me/password"),
-            Class::SignIn
-        );
+        assert_eq!(Class::of(&Method::PUT, "/api/v1/users/me/password"), Class::SignIn);
         assert_eq!(Class::of(&Method::GET, "/api/v1/users"), Class::General);
-        assert_eq!(
-            Class::of(&Method::POST, "/api/v1/auth/logout"),
-            Class::General
-        );
+        assert_eq!(Class::of(&Method::POST, "/api/v1/auth/logout"), Class::General);
     }
 
     #[test]
@@ -206,65 +160,33 @@ mod tests {
         let (clock, limits) = limits();
         assert_eq!(passed(&limits, Class::General, user(1), LOOPBACK), 400);
         assert_eq!(passed(&limits, Class::General, user(2), LOOPBACK), 400);
-        assert_eq!(
-            passed(&limits, Class::Claim, user(1), LOOPBACK),
-            50,
-            "claims are counted apart"
-        );
+        assert_eq!(passed(&limits, Class::Claim, user(1), LOOPBACK), 50, "claims are counted apart");
         clock.advance(Duration::from_secs(1));
         assert_eq!(passed(&limits, Class::General, user(1), LOOPBACK), 200);
         assert_eq!(passed(&limits, Class::Claim, user(1), LOOPBACK), 20);
-        let wait = limits
-            .count(Class::Claim, user(1), LOOPBACK)
-            .expect_err("the limit is reached");
+        let wait = limits.count(Class::Claim, user(1), LOOPBACK).expect_err("the limit is reached");
         assert_eq!(wait, Duration::from_millis(50));
     }
 
     #[test]
     fn who_is_not_signed_in_is_counted_by_address() {
         let (clock, limits) = limits();
-        assert_eq!(
-            passed(&limits, Class::General, None, from("192.0.2.1")),
-            300
-        );
-        assert_eq!(
-            passed(&limits, Class::Claim, None, from("192.0.2.1")),
-            0,
-            "no class is a way around"
-        );
-        assert_eq!(
-            passed(&limits, Class::General, None, from("192.0.2.2")),
-            300
-        );
+        assert_eq!(passed(&limits, Class::General, None, from("192.0.2.1")), 300);
+        assert_eq!(passed(&limits, Class::Claim, None, from("192.0.2.1")), 0, "no class is a way around");
+        assert_eq!(passed(&limits, Class::General, None, from("192.0.2.2")), 300);
         assert_eq!(passed(&limits, Class::SignIn, None, from("192.0.2.1")), 20);
-        assert_eq!(
-            passed(&limits, Class::SignIn, user(1), from("192.0.2.1")),
-            0,
-            "a token is no way around"
-        );
+        assert_eq!(passed(&limits, Class::SignIn, user(1), from("192.0.2.1")), 0, "a token is no way around");
         clock.advance(Duration::from_secs(1));
-        assert_eq!(
-            passed(&limits, Class::General, None, from("192.0.2.1")),
-            100
-        );
+        assert_eq!(passed(&limits, Class::General, None, from("192.0.2.1")), 100);
         assert_eq!(passed(&limits, Class::SignIn, None, from("192.0.2.1")), 5);
     }
 
     #[test]
     fn an_ipv6_host_is_its_whole_network() {
         let (_, limits) = limits();
-        assert_eq!(
-            passed(&limits, Class::General, None, from("2001:db8:0:1::1")),
-            300
-        );
-        assert_eq!(
-            passed(&limits, Class::General, None, from("2001:db8:0:1:ffff::2")),
-            0
-        );
-        assert_eq!(
-            passed(&limits, Class::General, None, from("2001:db8:0:2::1")),
-            300
-        );
+        assert_eq!(passed(&limits, Class::General, None, from("2001:db8:0:1::1")), 300);
+        assert_eq!(passed(&limits, Class::General, None, from("2001:db8:0:1:ffff::2")), 0);
+        assert_eq!(passed(&limits, Class::General, None, from("2001:db8:0:2::1")), 300);
     }
 
     #[test]
@@ -272,11 +194,7 @@ mod tests {
         let (_, limits) = limits();
         assert_eq!(passed(&limits, Class::General, None, LOOPBACK), 1_000);
         assert_eq!(passed(&limits, Class::SignIn, None, LOOPBACK), 1_000);
-        assert_eq!(
-            passed(&limits, Class::SignIn, None, from("127.0.0.1")),
-            20,
-            "a forwarded one is not plain"
-        );
+        assert_eq!(passed(&limits, Class::SignIn, None, from("127.0.0.1")), 20, "a forwarded one is not plain");
     }
 
     #[test]
@@ -289,11 +207,7 @@ mod tests {
         assert_eq!(limits.len(), 1_001);
         clock.advance(Duration::from_secs(1));
         limits.forget();
-        assert_eq!(
-            limits.len(),
-            1,
-            "who is still short of requests stays counted"
-        );
+        assert_eq!(limits.len(), 1, "who is still short of requests stays counted");
         clock.advance(Duration::from_secs(10));
         limits.forget();
         assert_eq!(limits.len(), 0);

@@ -38,59 +38,31 @@ fn edge_with(change: impl FnOnce(&mut Deps)) -> Edge {
         revocations: revocations.clone(),
         clock: clock.clone(),
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
-        config: defaults["gateway"]
-            .clone()
-            .try_into()
-            .expect("the defaults are right"),
+        config: defaults["gateway"].clone().try_into().expect("the defaults are right"),
     };
     change(&mut deps);
     let gateway = Gateway::new(deps);
-    let headers = |headers: HeaderMap| async move {
-        headers
-            .keys()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let headers =
+        |headers: HeaderMap| async move { headers.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ") };
     let app = Router::new()
         .route("/public", get(|| async { "anybody" }))
-        .route(
-            "/me",
-            get(|Member(caller): Member| async move {
-                format!("{} {:?}", caller.username, caller.role)
-            }),
-        )
-        .route(
-            "/admin",
-            get(|Admin(caller): Admin| async move { caller.username.to_string() }),
-        )
+        .route("/me", get(|Member(caller): Member| async move { format!("{} {:?}", caller.username, caller.role) }))
+        .route("/admin", get(|Admin(caller): Admin| async move { caller.username.to_string() }))
         .route("/headers", get(headers))
         .route(
             "/address",
-            get(|request: Request| async move {
-                format!("{:?}", request.extensions().get::<ClientAddress>())
-            }),
+            get(|request: Request| async move { format!("{:?}", request.extensions().get::<ClientAddress>()) }),
         )
-        .route(
-            "/api/v1/races/{id}/registrations",
-            post(|Member(_): Member| async { "clicked" }),
-        )
+        .route("/api/v1/races/{id}/registrations", post(|Member(_): Member| async { "clicked" }))
         .layer(layer(gateway.clone()))
         .layer(axum::middleware::from_fn(platform::http::edge));
-    Edge {
-        app,
-        gateway,
-        key,
-        clock,
-        revocations,
-    }
+    Edge { app, gateway, key, clock, revocations }
 }
 
 /// The usual one: caught up with the revocations.
 fn edge() -> Edge {
     let edge = edge_with(|_| {});
-    edge.revocations
-        .note_caught_up(Instant::now(), edge.clock.now_ms());
+    edge.revocations.note_caught_up(Instant::now(), edge.clock.now_ms());
     edge
 }
 
@@ -127,20 +99,11 @@ impl Edge {
     }
 
     async fn send(&self, request: Request) -> Answer {
-        let response = self
-            .app
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("a router always answers");
+        let response = self.app.clone().oneshot(request).await.expect("a router always answers");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("read the body").to_bytes();
         let body = String::from_utf8(body.to_vec()).expect("text");
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -148,8 +111,7 @@ impl Edge {
     }
 
     async fn get_as(&self, path: &str, token: &str) -> Answer {
-        self.get(path, &[("authorization", &format!("Bearer {token}"))])
-            .await
+        self.get(path, &[("authorization", &format!("Bearer {token}"))]).await
     }
 }
 
@@ -171,26 +133,11 @@ fn from_peer(mut request: Request, peer: &str) -> Request {
 async fn a_good_token_makes_its_caller() {
     let edge = edge();
     let answer = edge.get_as("/me", &edge.token()).await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (StatusCode::OK, "runner Member")
-    );
-    let answer = edge
-        .get(
-            "/me",
-            &[("authorization", &format!("bEaReR  {}", edge.token()))],
-        )
-        .await;
-    assert_eq!(
-        answer.status,
-        StatusCode::OK,
-        "the scheme's case does not matter"
-    );
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "runner Member"));
+    let answer = edge.get("/me", &[("authorization", &format!("bEaReR  {}", edge.token()))]).await;
+    assert_eq!(answer.status, StatusCode::OK, "the scheme's case does not matter");
     let answer = edge.get_as("/admin", &edge.token()).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (StatusCode::FORBIDDEN, "auth/role")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "auth/role"));
 }
 
 #[tokio::test]
@@ -198,10 +145,7 @@ async fn without_a_token_only_public_routes_answer() {
     let edge = edge();
     assert_eq!(edge.get("/public", &[]).await.body, "anybody");
     let answer = edge.get("/me", &[]).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (StatusCode::UNAUTHORIZED, "auth/required")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "auth/required"));
 }
 
 #[tokio::test]
@@ -226,10 +170,7 @@ async fn identity_headers_are_taken_away() {
     assert_eq!(names, ["accept", "x-request-id", "x-userland"]);
     for path in ["/me", "/admin"] {
         let answer = edge.get(path, &forged).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (StatusCode::UNAUTHORIZED, "auth/required")
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "auth/required"));
     }
 }
 
@@ -237,10 +178,7 @@ async fn identity_headers_are_taken_away() {
 async fn what_is_not_our_token_is_invalid_and_public_routes_still_answer() {
     let edge = edge();
     let foreign = TokenKey::from_seed([6; 32]).sign(&edge.claims());
-    let unsigned = format!(
-        "eyJhbGciOiJub25lIn0.{}.",
-        edge.token().split('.').nth(1).expect("a payload")
-    );
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", edge.token().split('.').nth(1).expect("a payload"));
     let values = [
         format!("Bearer {foreign}"),
         format!("Bearer {unsigned}"),
@@ -252,26 +190,12 @@ async fn what_is_not_our_token_is_invalid_and_public_routes_still_answer() {
     for value in values {
         let headers = [("authorization", value.as_str())];
         let answer = edge.get("/me", &headers).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (StatusCode::UNAUTHORIZED, "auth/invalid"),
-            "{value:?}"
-        );
-        assert_eq!(
-            edge.get("/public", &headers).await.status,
-            StatusCode::OK,
-            "{value:?}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "auth/invalid"), "{value:?}");
+        assert_eq!(edge.get("/public", &headers).await.status, StatusCode::OK, "{value:?}");
     }
     let good = format!("Bearer {}", edge.token());
-    let answer = edge
-        .get("/me", &[("authorization", &good), ("authorization", &good)])
-        .await;
-    assert_eq!(
-        answer.code(),
-        "auth/invalid",
-        "two headers: which one counts is nobody's guess"
-    );
+    let answer = edge.get("/me", &[("authorization", &good), ("authorization", &good)]).await;
+    assert_eq!(answer.code(), "auth/invalid", "two headers: which one counts is nobody's guess");
 }
 
 #[tokio::test]
@@ -281,15 +205,8 @@ async fn an_expired_token_says_so() {
     assert_eq!(edge.get_as("/me", &token).await.status, StatusCode::OK);
     edge.clock.shift_ms(15 * 60_000);
     let answer = edge.get_as("/me", &token).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (StatusCode::UNAUTHORIZED, "auth/expired")
-    );
-    assert_eq!(
-        edge.get_as("/me", &edge.token()).await.status,
-        StatusCode::OK,
-        "the next one is good"
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "auth/expired"));
+    assert_eq!(edge.get_as("/me", &edge.token()).await.status, StatusCode::OK, "the next one is good");
 }
 
 #[tokio::test]
@@ -298,16 +215,9 @@ async fn a_revoked_token_says_so() {
     let token = edge.token();
     assert_eq!(edge.get_as("/me", &token).await.status, StatusCode::OK);
     let at_ms = edge.clock.now_ms();
-    edge.revocations.apply(&[Revoked {
-        session_id: Some(edge.claims().sid),
-        user_id: None,
-        at_ms,
-    }]);
+    edge.revocations.apply(&[Revoked { session_id: Some(edge.claims().sid), user_id: None, at_ms }]);
     let answer = edge.get_as("/me", &token).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (StatusCode::UNAUTHORIZED, "auth/revoked")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNAUTHORIZED, "auth/revoked"));
     assert_eq!(edge.get_as("/public", &token).await.status, StatusCode::OK);
 }
 
@@ -324,17 +234,11 @@ fn peers_with(identity: &Identity) -> Peers {
         if identity.away.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Problem::new(&codes::UNAVAILABLE));
         }
-        identity
-            .asked
-            .lock()
-            .expect("the lock")
-            .push(request.since_ms);
+        identity.asked.lock().expect("the lock").push(request.since_ms);
         Ok(identity.revoked.lock().expect("the lock").clone())
     };
     let peers = Peers::default();
-    peers.connect(
-        answers::<RevokedSince, _, _, _>(Router::new(), answer).with_state(identity.clone()),
-    );
+    peers.connect(answers::<RevokedSince, _, _, _>(Router::new(), answer).with_state(identity.clone()));
     peers
 }
 
@@ -344,52 +248,24 @@ async fn who_has_not_caught_up_refuses_and_never_allows() {
     let identity = Identity::default();
     let peers = peers_with(&identity);
     let answer = edge.get_as("/me", &edge.token()).await;
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (StatusCode::SERVICE_UNAVAILABLE, "auth/unavailable")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "auth/unavailable"));
     assert!(answer.headers.contains_key(header::RETRY_AFTER));
-    assert_eq!(
-        edge.get_as("/public", &edge.token()).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(edge.get_as("/public", &edge.token()).await.status, StatusCode::OK);
 
-    identity
-        .away
-        .store(true, std::sync::atomic::Ordering::Relaxed);
+    identity.away.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(edge.gateway.catch_up(&peers).await.is_err());
-    assert_eq!(
-        edge.get_as("/me", &edge.token()).await.code(),
-        "auth/unavailable"
-    );
+    assert_eq!(edge.get_as("/me", &edge.token()).await.code(), "auth/unavailable");
 
-    identity
-        .away
-        .store(false, std::sync::atomic::Ordering::Relaxed);
+    identity.away.store(false, std::sync::atomic::Ordering::Relaxed);
     edge.gateway.catch_up(&peers).await.expect("catch up");
-    assert_eq!(
-        edge.get_as("/me", &edge.token()).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(edge.get_as("/me", &edge.token()).await.status, StatusCode::OK);
 
     let long_ago = Instant::now() - Duration::from_secs(6);
-    edge.revocations
-        .note_caught_up(long_ago, edge.clock.now_ms());
-    assert_eq!(
-        edge.get_as("/me", &edge.token()).await.code(),
-        "auth/unavailable"
-    );
+    edge.revocations.note_caught_up(long_ago, edge.clock.now_ms());
+    assert_eq!(edge.get_as("/me", &edge.token()).await.code(), "auth/unavailable");
     let at_ms = edge.clock.now_ms();
-    edge.revocations.apply(&[Revoked {
-        session_id: Some(edge.claims().sid),
-        user_id: None,
-        at_ms,
-    }]);
-    assert_eq!(
-        edge.get_as("/me", &edge.token()).await.code(),
-        "auth/revoked",
-        "what is known stays known"
-    );
+    edge.revocations.apply(&[Revoked { session_id: Some(edge.claims().sid), user_id: None, at_ms }]);
+    assert_eq!(edge.get_as("/me", &edge.token()).await.code(), "auth/revoked", "what is known stays known");
 }
 
 #[tokio::test]
@@ -401,18 +277,13 @@ async fn catching_up_reads_twenty_minutes_and_then_the_last_one_again() {
     let before_ms = edge.clock.now_ms();
     edge.gateway.catch_up(&peers).await.expect("catch up");
     assert_eq!(edge.get_as("/me", &token).await.status, StatusCode::OK);
-    *identity.revoked.lock().expect("the lock") = vec![Revoked {
-        session_id: None,
-        user_id: Some(edge.claims().sub),
-        at_ms: edge.clock.now_ms(),
-    }];
+    *identity.revoked.lock().expect("the lock") =
+        vec![Revoked { session_id: None, user_id: Some(edge.claims().sub), at_ms: edge.clock.now_ms() }];
     edge.gateway.catch_up(&peers).await.expect("catch up");
     assert_eq!(edge.get_as("/me", &token).await.code(), "auth/revoked");
     let asked = identity.asked.lock().expect("the lock").clone();
     let after_ms = edge.clock.now_ms();
-    let within = |since_ms: i64, back_ms: i64| {
-        (before_ms - back_ms..=after_ms - back_ms).contains(&since_ms)
-    };
+    let within = |since_ms: i64, back_ms: i64| (before_ms - back_ms..=after_ms - back_ms).contains(&since_ms);
     assert!(within(asked[0], 20 * 60_000), "{asked:?}");
     assert!(within(asked[1], 60_000), "{asked:?}");
 }
@@ -431,11 +302,7 @@ async fn the_running_gateway_notices_a_revocation_by_itself() {
         assert!(Instant::now() < deadline, "never caught up");
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let revoked = Revoked {
-        session_id: Some(edge.claims().sid),
-        user_id: None,
-        at_ms: edge.clock.now_ms(),
-    };
+    let revoked = Revoked { session_id: Some(edge.claims().sid), user_id: None, at_ms: edge.clock.now_ms() };
     identity.revoked.lock().expect("the lock").push(revoked);
     while edge.get_as("/me", &token).await.code() != "auth/revoked" {
         assert!(Instant::now() < deadline, "never noticed");
@@ -448,13 +315,7 @@ async fn the_running_gateway_notices_a_revocation_by_itself() {
 async fn clicks_are_limited_by_person_and_say_when_to_return() {
     let edge = edge();
     let authorization = format!("Bearer {}", edge.token());
-    let click = || {
-        request(
-            "POST",
-            "/api/v1/races/1/registrations",
-            &[("authorization", &authorization)],
-        )
-    };
+    let click = || request("POST", "/api/v1/races/1/registrations", &[("authorization", &authorization)]);
     let mut limited = None;
     for clicks in 0.. {
         let answer = edge.send(click()).await;
@@ -468,31 +329,15 @@ async fn clicks_are_limited_by_person_and_say_when_to_return() {
     let limited = limited.expect("nobody clicks for ever");
     assert_eq!(limited.code(), "gateway/rate-limited");
     assert!(limited.headers.contains_key(header::RETRY_AFTER));
-    let other = edge.key.sign(&Claims {
-        sub: UserId(Uuid::from_u128(9)),
-        ..edge.claims()
-    });
-    let click = request(
-        "POST",
-        "/api/v1/races/1/registrations",
-        &[("authorization", &format!("Bearer {other}"))],
-    );
-    assert_eq!(
-        edge.send(click).await.status,
-        StatusCode::OK,
-        "another person is not touched"
-    );
+    let other = edge.key.sign(&Claims { sub: UserId(Uuid::from_u128(9)), ..edge.claims() });
+    let click = request("POST", "/api/v1/races/1/registrations", &[("authorization", &format!("Bearer {other}"))]);
+    assert_eq!(edge.send(click).await.status, StatusCode::OK, "another person is not touched");
 }
 
 #[tokio::test]
 async fn anonymous_requests_are_limited_by_the_address_that_counts() {
     let edge = edge();
-    let from = |client: &str| {
-        from_peer(
-            request("GET", "/public", &[("x-forwarded-for", client)]),
-            "10.0.0.1",
-        )
-    };
+    let from = |client: &str| from_peer(request("GET", "/public", &[("x-forwarded-for", client)]), "10.0.0.1");
     let mut sent = 0;
     while edge.send(from("192.0.2.1")).await.status == StatusCode::OK {
         sent += 1;
@@ -503,10 +348,7 @@ async fn anonymous_requests_are_limited_by_the_address_that_counts() {
     // A stranger cannot choose the address he is counted by.
     let stranger = |claimed: usize| {
         let claimed = format!("192.0.2.{}", claimed % 250);
-        from_peer(
-            request("GET", "/public", &[("x-forwarded-for", &claimed)]),
-            "198.51.100.1",
-        )
+        from_peer(request("GET", "/public", &[("x-forwarded-for", &claimed)]), "198.51.100.1")
     };
     let mut sent = 0;
     while edge.send(stranger(sent)).await.status == StatusCode::OK {
@@ -515,20 +357,13 @@ async fn anonymous_requests_are_limited_by_the_address_that_counts() {
     }
     // A token that does not count is no way around.
     let forged = request("GET", "/public", &[("authorization", "Bearer nonsense")]);
-    assert_eq!(
-        edge.send(from_peer(forged, "198.51.100.1")).await.status,
-        StatusCode::TOO_MANY_REQUESTS
-    );
+    assert_eq!(edge.send(from_peer(forged, "198.51.100.1")).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
 async fn handlers_learn_the_address() {
     let edge = edge();
-    let answer = edge
-        .send(from_peer(
-            request("GET", "/address", &[("x-forwarded-for", "192.0.2.7")]),
-            "10.0.0.1",
-        ))
-        .await;
+    let answer =
+        edge.send(from_peer(request("GET", "/address", &[("x-forwarded-for", "192.0.2.7")]), "10.0.0.1")).await;
     assert_eq!(answer.body, "Some(ClientAddress(192.0.2.7))");
 }

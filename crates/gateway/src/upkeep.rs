@@ -49,9 +49,7 @@ impl Gateway {
             let answered = self.catch_up(peers).await.is_ok();
             let stale = self.revocations.is_stale(Instant::now());
             if stale && !told {
-                tracing::error!(
-                    "signed-in requests are refused: ended sign-ins could not be read for 5 s"
-                );
+                tracing::error!("signed-in requests are refused: ended sign-ins could not be read for 5 s");
             } else if answered && told {
                 tracing::info!("ended sign-ins are known again");
             }

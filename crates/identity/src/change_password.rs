@@ -40,50 +40,28 @@ pub async fn change_password(
 ) -> Result<StatusCode> {
     let PasswordChange { current, new } = body.value;
     let gone = || Problem::new(&codes::AUTH_REVOKED);
-    let account = store::account(&app.db, caller.user)
-        .await?
-        .ok_or_else(gone)?;
+    let account = store::account(&app.db, caller.user).await?.ok_or_else(gone)?;
     password::check_new("new", &new, &account.username)?;
     if compose(&current) == new.as_str() {
-        return Err(Problem::field(
-            "new",
-            "same",
-            "the new password is the current one",
-        ));
+        return Err(Problem::field("new", "same", "the new password is the current one"));
     }
     // Why: a stolen access token must not become a way to guess the password.
-    let attempt = app
-        .slow_down
-        .begin(&account.username, client.address, app.clock.now_ms())?;
-    if !app
-        .hasher
-        .verify(&current, account.password_hash.as_deref())
-        .await?
-    {
+    let attempt = app.slow_down.begin(&account.username, client.address, app.clock.now_ms())?;
+    if !app.hasher.verify(&current, account.password_hash.as_deref()).await? {
         attempt.failed(app.clock.now_ms());
         return Err(wrong());
     }
     attempt.succeeded();
     let new_hash = app.hasher.hash(&new).await?;
-    let ended = app
-        .db
-        .write(move |tx| {
-            Box::pin(async move { store_password(tx, &caller, account, new_hash).await })
-        })
-        .await?;
+    let ended =
+        app.db.write(move |tx| Box::pin(async move { store_password(tx, &caller, account, new_hash).await })).await?;
     app.revocations.apply(&ended);
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn store_password(
-    tx: &Tx,
-    caller: &Caller,
-    seen: Account,
-    new_hash: String,
-) -> Result<Vec<Revoked>> {
-    let mut account = store::account_locked(tx, caller.user)
-        .await?
-        .ok_or_else(|| Problem::new(&codes::AUTH_REVOKED))?;
+async fn store_password(tx: &Tx, caller: &Caller, seen: Account, new_hash: String) -> Result<Vec<Revoked>> {
+    let mut account =
+        store::account_locked(tx, caller.user).await?.ok_or_else(|| Problem::new(&codes::AUTH_REVOKED))?;
     // Why: the current password was checked outside the lock; of two changes at once the later one is wrong.
     if account.password_hash != seen.password_hash {
         return Err(wrong());

@@ -63,9 +63,8 @@ pub async fn subordinate(tx: &Tx, caller: UserId, user: UserId, least: Role) -> 
         return Err(Problem::new(&error::OWN_ACCOUNT));
     }
     let (caller, account) = store::accounts_locked(tx, caller, user).await?;
-    let allowed = caller.is_some_and(|caller| {
-        !caller.is_banned() && (caller.role == Role::Admin || caller.role == least)
-    });
+    let allowed =
+        caller.is_some_and(|caller| !caller.is_banned() && (caller.role == Role::Admin || caller.role == least));
     if !allowed {
         return Err(Problem::new(&codes::AUTH_ROLE));
     }
@@ -74,12 +73,7 @@ pub async fn subordinate(tx: &Tx, caller: UserId, user: UserId, least: Role) -> 
 
 /// Gives a locked account a role. Its access tokens end, since they say the old one; its sessions go on and the
 /// next refresh says the new one.
-pub async fn give_role(
-    tx: &Tx,
-    account: &mut Account,
-    role: Role,
-    by: UserId,
-) -> Result<Option<Revoked>> {
+pub async fn give_role(tx: &Tx, account: &mut Account, role: Role, by: UserId) -> Result<Option<Revoked>> {
     if account.role == role {
         return Ok(None);
     }
@@ -97,14 +91,6 @@ pub async fn give_role(
         after: json!({ "role": role }),
     };
     audit::record(tx, entry).await?;
-    publish(
-        tx,
-        &UserRoleChanged {
-            user_id: account.id,
-            role,
-        },
-        Some(by),
-    )
-    .await?;
+    publish(tx, &UserRoleChanged { user_id: account.id, role }, Some(by)).await?;
     Ok(Some(revoked))
 }

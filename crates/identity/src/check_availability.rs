@@ -38,23 +38,13 @@ pub async fn check_availability(
     ListQuery(wanted): ListQuery<Wanted>,
 ) -> Result<Json<Availability>> {
     if wanted.username.is_none() && wanted.nickname.is_none() {
-        return Err(Problem::field(
-            "username",
-            "required",
-            "say a username or a nickname",
-        ));
+        return Err(Problem::field("username", "required", "say a username or a nickname"));
     }
     let username = wanted.username.as_deref().unwrap_or_default();
     let nickname = compose(wanted.nickname.as_deref().unwrap_or_default());
     let (username_taken, nickname_taken) = store::is_taken(&app.db, username, &nickname).await?;
     Ok(Json(Availability {
-        username_available: wanted
-            .username
-            .is_some()
-            .then(|| Username::is_valid(username) && !username_taken),
-        nickname_available: wanted
-            .nickname
-            .is_some()
-            .then(|| Nickname::is_valid(&nickname) && !nickname_taken),
+        username_available: wanted.username.is_some().then(|| Username::is_valid(username) && !username_taken),
+        nickname_available: wanted.nickname.is_some().then(|| Nickname::is_valid(&nickname) && !nickname_taken),
     }))
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use kernel::contracts::identity::{
-    Eligibility, EligibilityFacts, FindUser, MintPeople, MintedToken, MintedTokens, Revoked,
-    RevokedSince, UserSaved,
+    Eligibility, EligibilityFacts, FindUser, MintPeople, MintedToken, MintedTokens, Revoked, RevokedSince, UserSaved,
 };
 use kernel::{RaceId, SessionId, UserId};
 use platform::http::{Problem, Result, codes};
@@ -52,11 +51,7 @@ async fn revoked_since(app: Arc<App>, asked: RevokedSince) -> Result<Vec<Revoked
 /// Makes a rehearsal's people, or those of them that are missing.
 async fn mint_people(app: Arc<App>, asked: MintPeople) -> Result<()> {
     if asked.people > PEOPLE_MAX {
-        return Err(Problem::field(
-            "people",
-            "range",
-            format!("at most {PEOPLE_MAX}"),
-        ));
+        return Err(Problem::field("people", "range", format!("at most {PEOPLE_MAX}")));
     }
     let asked = Arc::new(asked);
     for from in (0..asked.people).step_by(PEOPLE_AT_ONCE as usize) {
@@ -94,10 +89,7 @@ async fn minted_tokens(app: Arc<App>, asked: MintedTokens) -> Result<Vec<MintedT
                 exp: (now_ms / 1000 + access_token_s).min(person.rehearsal_expires_ms / 1000),
                 reh: Some(RaceId(person.rehearsal_race_id)),
             };
-            MintedToken {
-                user_id: claims.sub,
-                token: key.sign(&claims),
-            }
+            MintedToken { user_id: claims.sub, token: key.sign(&claims) }
         };
         people.into_iter().map(token).collect()
     });

@@ -32,15 +32,10 @@ struct NewAdmin {
 }
 
 pub fn routes(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/identity/admin", axum::routing::post(create_admin))
-        .with_state(app)
+    Router::new().route("/identity/admin", axum::routing::post(create_admin)).with_state(app)
 }
 
-async fn create_admin(
-    State(app): State<Arc<App>>,
-    body: Body<NewAdmin>,
-) -> Result<(StatusCode, Json<Me>)> {
+async fn create_admin(State(app): State<Arc<App>>, body: Body<NewAdmin>) -> Result<(StatusCode, Json<Me>)> {
     let new = body.value;
     password::check_new("password", &new.password, new.username.as_str())?;
     let username = String::from(new.username);

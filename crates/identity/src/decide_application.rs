@@ -58,10 +58,8 @@ pub async fn decide_application(
         Verdict::Rejected => ApplicationState::Rejected,
     };
     let reason = reason.map(String::from);
-    let (application, revoked) = app
-        .db
-        .write(move |tx| Box::pin(async move { decide(tx, id, state, reason, caller.user).await }))
-        .await?;
+    let (application, revoked) =
+        app.db.write(move |tx| Box::pin(async move { decide(tx, id, state, reason, caller.user).await })).await?;
     app.revocations.apply(revoked.as_slice());
     Ok(Json(ApplicationItem::from(application)))
 }
@@ -81,9 +79,7 @@ async fn decide(
         return Ok((application, None));
     }
     if application.state != ApplicationState::Pending {
-        return Err(
-            Problem::new(&error::APPLICATION_DECIDED).with("state", application.state.as_str())
-        );
+        return Err(Problem::new(&error::APPLICATION_DECIDED).with("state", application.state.as_str()));
     }
     application.state = state;
     application.reason = reason;

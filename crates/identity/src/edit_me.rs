@@ -61,9 +61,7 @@ pub async fn edit_me(
         .write(move |tx| {
             Box::pin(async move {
                 let gone = || Problem::new(&codes::AUTH_REVOKED);
-                let account = store::account_locked(tx, caller.user)
-                    .await?
-                    .ok_or_else(gone)?;
+                let account = store::account_locked(tx, caller.user).await?.ok_or_else(gone)?;
                 if_match.check(account.version)?;
                 edit(tx, account, body.value).await
             })
@@ -115,15 +113,8 @@ impl MeChange {
         if let Some(birth_date) = self.birth_date {
             let birth_date = birth_date.map(String::from);
             // ISO dates compare as text.
-            if birth_date
-                .as_deref()
-                .is_some_and(|date| date > today(now_ms).as_str())
-            {
-                return Err(Problem::field(
-                    "birth_date",
-                    "future",
-                    "nobody is born in the future",
-                ));
+            if birth_date.as_deref().is_some_and(|date| date > today(now_ms).as_str()) {
+                return Err(Problem::field("birth_date", "future", "nobody is born in the future"));
             }
             account.birth_date = birth_date;
         }
@@ -136,14 +127,11 @@ impl MeChange {
 
 /// The calendar date where it is latest in the world (UTC+14), so that nobody's birthday is refused.
 fn today(now_ms: i64) -> String {
-    let latest =
-        chrono::DateTime::from_timestamp_millis(now_ms + 14 * 3_600_000).unwrap_or_default();
+    let latest = chrono::DateTime::from_timestamp_millis(now_ms + 14 * 3_600_000).unwrap_or_default();
     latest.date_naive().to_string()
 }
 
 /// Tells a field that is `null` from one that is absent.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<T>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -36,10 +36,7 @@ pub async fn end_my_session(
     security(("bearer" = [])),
     responses((status = 204, description = "All are over, the present one too"))
 )]
-pub async fn end_my_sessions(
-    State(app): State<Arc<App>>,
-    Member(caller): Member,
-) -> Result<StatusCode> {
+pub async fn end_my_sessions(State(app): State<Arc<App>>, Member(caller): Member) -> Result<StatusCode> {
     end_all(&app, caller.user, None).await
 }
 

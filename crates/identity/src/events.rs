@@ -19,10 +19,6 @@ pub fn saved(account: &Account) -> UserSaved {
 }
 
 /// Tells that an account is new or changed.
-pub async fn publish_saved(
-    tx: &Tx,
-    account: &Account,
-    actor: Option<UserId>,
-) -> Result<(), DbError> {
+pub async fn publish_saved(tx: &Tx, account: &Account, actor: Option<UserId>) -> Result<(), DbError> {
     publish(tx, &saved(account), actor).await
 }

@@ -13,15 +13,10 @@ const ROWS_AT_ONCE: i64 = 500;
 /// Deletes old revocations, expired sign-ins and the people of rehearsals that are over.
 pub fn cleaning(db: Db) -> Job {
     let work = db.clone();
-    Job::new(
-        "identity cleaning",
-        Schedule::Every(EVERY_MS),
-        db,
-        move || {
-            let db = work.clone();
-            Box::pin(async move { Ok(clean(&db).await?) })
-        },
-    )
+    Job::new("identity cleaning", Schedule::Every(EVERY_MS), db, move || {
+        let db = work.clone();
+        Box::pin(async move { Ok(clean(&db).await?) })
+    })
 }
 
 async fn clean(db: &Db) -> Result<(), DbError> {

@@ -71,17 +71,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            access_token_s: 900,
-            refresh_token_s: 1_209_600,
-        }
+        Self { access_token_s: 900, refresh_token_s: 1_209_600 }
     }
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    name: "identity_0001_identity",
-    sql: include_str!("../migrations/0001_identity.sql"),
-}];
+const MIGRATIONS: [Migration; 1] =
+    [Migration { name: "identity_0001_identity", sql: include_str!("../migrations/0001_identity.sql") }];
 
 /// Brings up the tables and answers what is to be served.
 pub async fn service(deps: Deps) -> Result<Service, DbError> {

@@ -81,22 +81,10 @@ pub async fn list_my_applications(
     page(&app, Some(caller.user), query).await
 }
 
-async fn page(
-    app: &App,
-    user: Option<UserId>,
-    query: ApplicationQuery,
-) -> Result<Json<Page<ApplicationItem>>> {
+async fn page(app: &App, user: Option<UserId>, query: ApplicationQuery) -> Result<Json<Page<ApplicationItem>>> {
     let limit = ListQuery::limit(query.limit)?;
     let after = ListQuery::cursor(query.cursor.as_deref())?;
     let applications = store::applications_page(&app.db, user, query.state, after, limit).await?;
-    let items = applications
-        .into_iter()
-        .map(ApplicationItem::from)
-        .collect();
-    Ok(Json(Page::cut(items, limit, |item: &ApplicationItem| {
-        Cursor {
-            key: item.created_at.0,
-            id: item.id,
-        }
-    })))
+    let items = applications.into_iter().map(ApplicationItem::from).collect();
+    Ok(Json(Page::cut(items, limit, |item: &ApplicationItem| Cursor { key: item.created_at.0, id: item.id })))
 }

@@ -43,8 +43,7 @@ pub async fn list_sessions(
 ) -> Result<Json<Page<SessionItem>>> {
     let limit = ListQuery::limit(query.limit)?;
     let after = ListQuery::cursor(query.cursor.as_deref())?;
-    let sessions =
-        store::sessions_page(&app.db, caller.user, app.clock.now_ms(), after, limit).await?;
+    let sessions = store::sessions_page(&app.db, caller.user, app.clock.now_ms(), after, limit).await?;
     let item = |session: crate::model::Session| SessionItem {
         id: SessionId(session.id),
         current: session.id == caller.session.0,
@@ -53,8 +52,5 @@ pub async fn list_sessions(
         last_used_at: UtcTime(session.last_used_ms),
     };
     let items = sessions.into_iter().map(item).collect();
-    Ok(Json(Page::cut(items, limit, |item: &SessionItem| Cursor {
-        key: item.created_at.0,
-        id: item.id.0,
-    })))
+    Ok(Json(Page::cut(items, limit, |item: &SessionItem| Cursor { key: item.created_at.0, id: item.id.0 })))
 }

@@ -33,19 +33,11 @@ pub struct Login {
         (status = 403, body = ProblemBody, content_type = "application/problem+json", description = "The account is suspended"),
     )
 )]
-pub async fn login(
-    State(app): State<Arc<App>>,
-    client: Client,
-    body: Body<Login>,
-) -> Result<Json<TokenPair>> {
+pub async fn login(State(app): State<Arc<App>>, client: Client, body: Body<Login>) -> Result<Json<TokenPair>> {
     let Login { username, password } = body.value;
-    let attempt = app
-        .slow_down
-        .begin(&username, client.address, app.clock.now_ms())?;
+    let attempt = app.slow_down.begin(&username, client.address, app.clock.now_ms())?;
     let account = store::account_by_username(&app.db, &username).await?;
-    let known_hash = account
-        .as_ref()
-        .and_then(|account| account.password_hash.clone());
+    let known_hash = account.as_ref().and_then(|account| account.password_hash.clone());
     let right = app.hasher.verify(&password, known_hash.as_deref()).await?;
     let Some(account) = account.filter(|_| right) else {
         attempt.failed(app.clock.now_ms());
@@ -58,9 +50,7 @@ pub async fn login(
         .write(move |tx| {
             Box::pin(async move {
                 let refused = || Problem::new(&error::CREDENTIALS);
-                let account = store::account_locked(tx, account.id)
-                    .await?
-                    .ok_or_else(refused)?;
+                let account = store::account_locked(tx, account.id).await?.ok_or_else(refused)?;
                 // Why: the password was checked outside the lock and may have been changed meanwhile.
                 if account.password_hash != known_hash {
                     return Err(refused());

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use text::{
-    BirthDate, CompanyName, Description, Email, NewPassword, Nickname, PersonName, Phone, Reason,
-    Username, compose,
+    BirthDate, CompanyName, Description, Email, NewPassword, Nickname, PersonName, Phone, Reason, Username, compose,
 };
 
 /// A person's account, or a rehearsal's marked person.
@@ -90,9 +89,7 @@ impl Account {
 /// Text as it is compared: composed (NFC), without difference of case, without the selectors that only choose
 /// how an emoji is drawn.
 pub fn fold(text: &str) -> String {
-    text::compose(text)
-        .to_lowercase()
-        .replace(|c| matches!(c, '\u{fe00}'..='\u{fe0f}'), "")
+    text::compose(text).to_lowercase().replace(|c| matches!(c, '\u{fe00}'..='\u{fe0f}'), "")
 }
 
 fn rank(role: Role) -> u8 {
@@ -123,13 +120,9 @@ impl ApplicationState {
     }
 
     pub fn parse(text: &str) -> Option<ApplicationState> {
-        [
-            ApplicationState::Pending,
-            ApplicationState::Approved,
-            ApplicationState::Rejected,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
+        [ApplicationState::Pending, ApplicationState::Approved, ApplicationState::Rejected]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 

@@ -13,8 +13,7 @@ use tokio::sync::Semaphore;
 use crate::model::{NewPassword, compose};
 
 /// Passwords that every attacker tries first, in lower case, one a line.
-static COMMON: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 /// More hashes at once would take the processors from everybody who is signed in already.
 const HASHES_AT_ONCE: usize = 2;
@@ -30,18 +29,10 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bWFkYW5nLW5vYm9keS4$U0hQg7t
 pub fn check_new(field: &str, password: &NewPassword, username: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if COMMON.contains(lower.as_str()) {
-        return Err(Problem::field(
-            field,
-            "common",
-            "this password is among the first that attackers try",
-        ));
+        return Err(Problem::field(field, "common", "this password is among the first that attackers try"));
     }
     if lower == username {
-        return Err(Problem::field(
-            field,
-            "username",
-            "the password cannot be the username",
-        ));
+        return Err(Problem::field(field, "username", "the password cannot be the username"));
     }
     Ok(())
 }
@@ -61,11 +52,7 @@ impl Hasher {
     pub async fn hash(&self, password: &NewPassword) -> Result<String, Problem> {
         let password = password.as_str().to_owned();
         let hashed = self
-            .work(move || {
-                Argon2::default()
-                    .hash_password(password.as_bytes())
-                    .map(|hash| hash.to_string())
-            })
+            .work(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
             .await?;
         hashed.map_err(|error| {
             tracing::error!(%error, "a password could not be hashed");
@@ -81,10 +68,7 @@ impl Hasher {
         self.work(move || known & matches(&password, &hash)).await
     }
 
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         let away = || Problem::new(&codes::UNAVAILABLE).retry_after_ms(2_000);
         let turn = tokio::time::timeout(WAIT_MAX, self.0.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = turn else {
@@ -100,11 +84,7 @@ impl Hasher {
 }
 
 fn matches(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()
-    })
+    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
 #[cfg(test)]
@@ -119,10 +99,7 @@ mod tests {
     fn common_passwords_are_long_enough_to_matter_and_in_lower_case() {
         assert!(COMMON.len() > 500, "{}", COMMON.len());
         for line in COMMON.iter() {
-            assert!(
-                line.chars().count() >= 8 && *line == line.to_lowercase().trim(),
-                "{line:?}"
-            );
+            assert!(line.chars().count() >= 8 && *line == line.to_lowercase().trim(), "{line:?}");
         }
     }
 
@@ -134,10 +111,7 @@ mod tests {
             ("haneulhaneul", "haneulhaneul"),
             ("HANEULhaneul", "haneulhaneul"),
         ] {
-            assert!(
-                check_new("password", &new_password(password), username).is_err(),
-                "{password}"
-            );
+            assert!(check_new("password", &new_password(password), username).is_err(), "{password}");
         }
         assert!(check_new("password", &new_password("달빛 아래 뛰는 밤"), "haneul01").is_ok());
     }
@@ -145,32 +119,11 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_known_again_and_no_other() {
         let hasher = Hasher::default();
-        let hash = hasher
-            .hash(&new_password("rain on Tuesday"))
-            .await
-            .expect("hashed");
-        assert!(
-            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{hash}"
-        );
-        assert!(
-            hasher
-                .verify("rain on Tuesday", Some(&hash))
-                .await
-                .expect("checked")
-        );
-        assert!(
-            !hasher
-                .verify("rain on tuesday", Some(&hash))
-                .await
-                .expect("checked")
-        );
-        assert!(
-            !hasher
-                .verify("rain on Tuesday", None)
-                .await
-                .expect("checked")
-        );
+        let hash = hasher.hash(&new_password("rain on Tuesday")).await.expect("hashed");
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hasher.verify("rain on Tuesday", Some(&hash)).await.expect("checked"));
+        assert!(!hasher.verify("rain on tuesday", Some(&hash)).await.expect("checked"));
+        assert!(!hasher.verify("rain on Tuesday", None).await.expect("checked"));
     }
 
     #[test]
@@ -179,10 +132,7 @@ mod tests {
         let somebody = Argon2::default().hash_password(b"x").expect("hashed");
         assert_eq!(nobody.params, somebody.params);
         assert_eq!(nobody.algorithm, somebody.algorithm);
-        assert_eq!(
-            nobody.hash.map(|hash| hash.as_ref().len()),
-            somebody.hash.map(|hash| hash.as_ref().len())
-        );
+        assert_eq!(nobody.hash.map(|hash| hash.as_ref().len()), somebody.hash.map(|hash| hash.as_ref().len()));
         assert!(nobody.salt.is_some());
     }
 }

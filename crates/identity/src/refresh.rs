@@ -41,10 +41,7 @@ enum Rotation {
 pub async fn refresh(State(app): State<Arc<App>>, body: Body<Refresh>) -> Result<Json<TokenPair>> {
     let hash = hash_of(&body.value.refresh_token);
     let config = app.config;
-    let rotation: Rotation = app
-        .db
-        .write(move |tx| Box::pin(async move { rotate(tx, &config, &hash).await }))
-        .await?;
+    let rotation: Rotation = app.db.write(move |tx| Box::pin(async move { rotate(tx, &config, &hash).await })).await?;
     match rotation {
         Rotation::Granted(granted) => Ok(Json(granted.sign(&app))),
         Rotation::Reused(ended) => {
@@ -72,15 +69,11 @@ async fn rotate(tx: &Tx, config: &Config, hash: &[u8; 32]) -> Result<Rotation> {
         return invalid;
     }
     if token.used_ms.is_some() {
-        return Ok(Rotation::Reused(
-            store::end_session(tx, owner, token.session(), now_ms).await?,
-        ));
+        return Ok(Rotation::Reused(store::end_session(tx, owner, token.session(), now_ms).await?));
     }
     if token.expires_ms <= now_ms {
         return Ok(Rotation::Refused(&codes::AUTH_EXPIRED));
     }
     store::use_refresh_token(tx, hash, now_ms).await?;
-    Ok(Rotation::Granted(Box::new(
-        continue_session(tx, config, &account, token.session()).await?,
-    )))
+    Ok(Rotation::Granted(Box::new(continue_session(tx, config, &account, token.session()).await?)))
 }

@@ -60,11 +60,7 @@ impl From<Account> for UserItem {
     fn from(account: Account) -> UserItem {
         UserItem {
             id: account.id,
-            state: if account.is_banned() {
-                UserState::Banned
-            } else {
-                UserState::Active
-            },
+            state: if account.is_banned() { UserState::Banned } else { UserState::Active },
             username: account.username,
             name: account.name,
             nickname: account.nickname,
@@ -93,22 +89,11 @@ pub async fn search_users(
     let after = ListQuery::cursor(query.cursor.as_deref())?;
     let text = query.q.unwrap_or_default();
     if text.chars().count() > TEXT_CHARS_MAX {
-        return Err(Problem::field(
-            "q",
-            "length",
-            format!("at most {TEXT_CHARS_MAX} characters"),
-        ));
+        return Err(Problem::field("q", "length", format!("at most {TEXT_CHARS_MAX} characters")));
     }
     let banned = query.state.map(|state| state == UserState::Banned);
-    let filter = store::Filter {
-        text,
-        role: query.role,
-        banned,
-    };
+    let filter = store::Filter { text, role: query.role, banned };
     let accounts = store::accounts_page(&app.db, &filter, after, limit).await?;
     let items = accounts.into_iter().map(UserItem::from).collect();
-    Ok(Json(Page::cut(items, limit, |item: &UserItem| Cursor {
-        key: item.created_at.0,
-        id: item.id.0,
-    })))
+    Ok(Json(Page::cut(items, limit, |item: &UserItem| Cursor { key: item.created_at.0, id: item.id.0 })))
 }

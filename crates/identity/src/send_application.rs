@@ -50,24 +50,17 @@ pub async fn send_application(
         .write(move |tx| {
             Box::pin(async move {
                 // Invariant: the lock comes first, so that the same key twice at once is one after the other.
-                let account = store::account_locked(tx, caller.user)
-                    .await?
-                    .ok_or_else(|| Problem::new(&codes::AUTH_REVOKED))?;
-                if let Some(answer) = idempotency
-                    .recall(tx, caller.user, OPERATION, &body.sha)
-                    .await?
-                {
+                let account =
+                    store::account_locked(tx, caller.user).await?.ok_or_else(|| Problem::new(&codes::AUTH_REVOKED))?;
+                if let Some(answer) = idempotency.recall(tx, caller.user, OPERATION, &body.sha).await? {
                     return Ok(answer);
                 }
                 if account.role != Role::Member {
                     return Err(Problem::new(&error::NOT_A_MEMBER));
                 }
                 let application = apply(tx, caller.user, account.username, body.value).await?;
-                let answer =
-                    Remembered::of(StatusCode::CREATED, &ApplicationItem::from(application));
-                idempotency
-                    .remember(tx, caller.user, OPERATION, &body.sha, &answer)
-                    .await?;
+                let answer = Remembered::of(StatusCode::CREATED, &ApplicationItem::from(application));
+                idempotency.remember(tx, caller.user, OPERATION, &body.sha, &answer).await?;
                 Ok(answer)
             })
         })
@@ -75,12 +68,7 @@ pub async fn send_application(
     Ok(answer.into_response())
 }
 
-async fn apply(
-    tx: &Tx,
-    user: UserId,
-    username: String,
-    new: NewApplication,
-) -> Result<Application> {
+async fn apply(tx: &Tx, user: UserId, username: String, new: NewApplication) -> Result<Application> {
     if let Some(open) = store::open_application(tx, user).await? {
         return Err(Problem::new(&error::APPLICATION_OPEN).with("id", open.to_string()));
     }

@@ -45,10 +45,7 @@ pub struct SignUp {
         (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "The username or nickname is taken"),
     )
 )]
-pub async fn sign_up(
-    State(app): State<Arc<App>>,
-    body: Body<SignUp>,
-) -> Result<(StatusCode, Json<Me>)> {
+pub async fn sign_up(State(app): State<Arc<App>>, body: Body<SignUp>) -> Result<(StatusCode, Json<Me>)> {
     let new = body.value;
     password::check_new("password", &new.password, new.username.as_str())?;
     refuse_taken(&app, new.username.as_str(), new.nickname.as_str()).await?;

@@ -53,34 +53,19 @@ pub struct Attempt {
 impl SlowDown {
     /// Begins an attempt, or says how long to wait. Loopback is not slowed down by address: proxies and the
     /// operator himself come from there.
-    pub fn begin(
-        &self,
-        account: &str,
-        address: Option<IpAddr>,
-        now_ms: i64,
-    ) -> Result<Attempt, Problem> {
-        let address = address
-            .map(network)
-            .filter(|address| !address.is_loopback());
+    pub fn begin(&self, account: &str, address: Option<IpAddr>, now_ms: i64) -> Result<Attempt, Problem> {
+        let address = address.map(network).filter(|address| !address.is_loopback());
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let account_wait_ms = tallies
-            .accounts
-            .get(account)
-            .map_or(0, |tally| tally.wait_ms(now_ms));
-        let address_wait_ms = address
-            .and_then(|address| tallies.addresses.get(&address))
-            .map_or(0, |tally| tally.wait_ms(now_ms));
+        let account_wait_ms = tallies.accounts.get(account).map_or(0, |tally| tally.wait_ms(now_ms));
+        let address_wait_ms =
+            address.and_then(|address| tallies.addresses.get(&address)).map_or(0, |tally| tally.wait_ms(now_ms));
         let wait_ms = account_wait_ms.max(address_wait_ms);
         if wait_ms > 0 {
             return Err(Problem::new(&error::SLOW_DOWN).retry_after_ms(wait_ms.unsigned_abs()));
         }
         tally(&mut tallies.accounts, account.to_owned(), now_ms).open += 1;
         drop(tallies);
-        Ok(Attempt {
-            tallies: self.clone(),
-            account: account.to_owned(),
-            address,
-        })
+        Ok(Attempt { tallies: self.clone(), account: account.to_owned(), address })
     }
 
     fn with(&self, work: impl FnOnce(&mut Tallies)) {
@@ -92,8 +77,7 @@ impl Attempt {
     /// The password was wrong, or there is no such account.
     pub fn failed(self, now_ms: i64) {
         self.tallies.with(|tallies| {
-            tally(&mut tallies.accounts, self.account.clone(), now_ms)
-                .fail(now_ms, ACCOUNT_WAIT_MS_MAX);
+            tally(&mut tallies.accounts, self.account.clone(), now_ms).fail(now_ms, ACCOUNT_WAIT_MS_MAX);
             if let Some(address) = self.address {
                 tally(&mut tallies.addresses, address, now_ms).fail(now_ms, ADDRESS_WAIT_MS_MAX);
             }
@@ -104,10 +88,7 @@ impl Attempt {
     pub fn succeeded(self) {
         self.tallies.with(|tallies| {
             if let Some(tally) = tallies.accounts.get_mut(&self.account) {
-                *tally = Tally {
-                    open: tally.open,
-                    ..Tally::default()
-                };
+                *tally = Tally { open: tally.open, ..Tally::default() };
             }
         });
     }
@@ -128,19 +109,11 @@ impl Drop for Attempt {
 
 impl Tally {
     fn wait_ms(&self, now_ms: i64) -> i64 {
-        let failures = if self.is_old(now_ms) {
-            0
-        } else {
-            self.failures
-        };
+        let failures = if self.is_old(now_ms) { 0 } else { self.failures };
         if failures + self.open >= FREE_FAILURES && self.open > 0 {
             return WAIT_FIRST_MS.max(self.wait_until_ms - now_ms);
         }
-        if failures == 0 {
-            0
-        } else {
-            (self.wait_until_ms - now_ms).max(0)
-        }
+        if failures == 0 { 0 } else { (self.wait_until_ms - now_ms).max(0) }
     }
 
     fn fail(&mut self, now_ms: i64, wait_ms_max: i64) {
@@ -166,10 +139,7 @@ fn tally<K: Hash + Eq + Clone>(tallies: &mut HashMap<K, Tally>, key: K, now_ms: 
         tallies.retain(|_, tally| tally.open > 0 || !tally.is_old(now_ms));
         make_room(tallies);
     }
-    tallies.entry(key).or_insert(Tally {
-        last_ms: now_ms,
-        ..Tally::default()
-    })
+    tallies.entry(key).or_insert(Tally { last_ms: now_ms, ..Tally::default() })
 }
 
 /// Drops the least recent half of a full table: rare, so that each entry pays little for it.
@@ -203,53 +173,33 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn fail_times(
-        slow_down: &SlowDown,
-        account: &str,
-        address: &str,
-        times: u32,
-        now_ms: &mut i64,
-    ) {
+    fn fail_times(slow_down: &SlowDown, account: &str, address: &str, times: u32, now_ms: &mut i64) {
         for _ in 0..times {
             *now_ms += ACCOUNT_WAIT_MS_MAX + 1;
             let address = address.parse().ok();
-            slow_down
-                .begin(account, address, *now_ms)
-                .expect("may try")
-                .failed(*now_ms);
+            slow_down.begin(account, address, *now_ms).expect("may try").failed(*now_ms);
         }
     }
 
     fn wait_ms(slow_down: &SlowDown, account: &str, address: &str, now_ms: i64) -> Option<u64> {
         let begun = slow_down.begin(account, address.parse().ok(), now_ms);
-        begun
-            .err()
-            .map(|problem| problem.retry_after_ms.expect("a wait"))
+        begun.err().map(|problem| problem.retry_after_ms.expect("a wait"))
     }
 
     #[test]
     fn ten_failures_are_free_and_then_the_wait_grows_to_its_bound() {
         let (slow_down, mut now_ms) = (SlowDown::default(), 1_000_000);
         for _ in 0..9 {
-            slow_down
-                .begin("haneul01", None, now_ms)
-                .expect("free")
-                .failed(now_ms);
+            slow_down.begin("haneul01", None, now_ms).expect("free").failed(now_ms);
         }
-        slow_down
-            .begin("haneul01", None, now_ms)
-            .expect("the tenth is free")
-            .failed(now_ms);
+        slow_down.begin("haneul01", None, now_ms).expect("the tenth is free").failed(now_ms);
         let mut least_ms = Vec::new();
         for _ in 0..10 {
             let until = slow_down.0.lock().expect("lock").accounts["haneul01"].wait_until_ms;
             assert!(wait_ms(&slow_down, "haneul01", "", now_ms).is_some());
             least_ms.push(until - now_ms);
             now_ms = until;
-            slow_down
-                .begin("haneul01", None, now_ms)
-                .expect("waited")
-                .failed(now_ms);
+            slow_down.begin("haneul01", None, now_ms).expect("waited").failed(now_ms);
         }
         assert_eq!(least_ms[..3], [1_000, 2_000, 4_000]);
         assert_eq!(least_ms.last(), Some(&ACCOUNT_WAIT_MS_MAX));
@@ -259,45 +209,24 @@ mod tests {
     fn a_success_clears_the_account_and_not_the_address() {
         let (slow_down, mut now_ms) = (SlowDown::default(), 1_000_000);
         fail_times(&slow_down, "haneul01", "192.0.2.1", 10, &mut now_ms);
-        assert!(
-            wait_ms(&slow_down, "haneul01", "198.51.100.1", now_ms).is_some(),
-            "the account waits from anywhere"
-        );
-        assert!(
-            wait_ms(&slow_down, "somebody", "192.0.2.1", now_ms).is_some(),
-            "the address waits for anybody"
-        );
+        assert!(wait_ms(&slow_down, "haneul01", "198.51.100.1", now_ms).is_some(), "the account waits from anywhere");
+        assert!(wait_ms(&slow_down, "somebody", "192.0.2.1", now_ms).is_some(), "the address waits for anybody");
         now_ms += ADDRESS_WAIT_MS_MAX;
-        slow_down
-            .begin("haneul01", "192.0.2.1".parse().ok(), now_ms)
-            .expect("waited")
-            .succeeded();
+        slow_down.begin("haneul01", "192.0.2.1".parse().ok(), now_ms).expect("waited").succeeded();
         for _ in 0..9 {
-            slow_down
-                .begin("haneul01", None, now_ms)
-                .expect("free again")
-                .failed(now_ms);
+            slow_down.begin("haneul01", None, now_ms).expect("free again").failed(now_ms);
         }
-        slow_down
-            .begin("another1", "192.0.2.1".parse().ok(), now_ms)
-            .expect("waited")
-            .failed(now_ms);
+        slow_down.begin("another1", "192.0.2.1".parse().ok(), now_ms).expect("waited").failed(now_ms);
         assert!(wait_ms(&slow_down, "somebody", "192.0.2.1", now_ms).is_some());
     }
 
     #[test]
     fn many_at_once_do_not_slip_through() {
         let slow_down = SlowDown::default();
-        let open: Vec<Attempt> = (0..10)
-            .map(|_| slow_down.begin("haneul01", None, 5).expect("free"))
-            .collect();
+        let open: Vec<Attempt> = (0..10).map(|_| slow_down.begin("haneul01", None, 5).expect("free")).collect();
         assert!(wait_ms(&slow_down, "haneul01", "", 5).is_some());
         drop(open);
-        assert_eq!(
-            wait_ms(&slow_down, "haneul01", "", 5),
-            None,
-            "nothing failed, nothing is remembered"
-        );
+        assert_eq!(wait_ms(&slow_down, "haneul01", "", 5), None, "nothing failed, nothing is remembered");
         assert!(slow_down.0.lock().expect("lock").accounts.is_empty());
     }
 
@@ -306,10 +235,7 @@ mod tests {
         let (slow_down, mut now_ms) = (SlowDown::default(), 1_000_000);
         fail_times(&slow_down, "haneul01", "", 9, &mut now_ms);
         now_ms += WINDOW_MS + 1;
-        slow_down
-            .begin("haneul01", None, now_ms)
-            .expect("free")
-            .failed(now_ms);
+        slow_down.begin("haneul01", None, now_ms).expect("free").failed(now_ms);
         assert_eq!(wait_ms(&slow_down, "haneul01", "", now_ms), None);
     }
 
@@ -317,13 +243,7 @@ mod tests {
     fn loopback_is_exempt_and_a_v6_subscriber_is_one() {
         let (slow_down, mut now_ms) = (SlowDown::default(), 1_000_000);
         for n in 0..20 {
-            fail_times(
-                &slow_down,
-                &format!("local{n}"),
-                "127.0.0.1",
-                1,
-                &mut now_ms,
-            );
+            fail_times(&slow_down, &format!("local{n}"), "127.0.0.1", 1, &mut now_ms);
             slow_down
                 .begin(&format!("near{n}"), "::ffff:127.0.0.1".parse().ok(), now_ms)
                 .expect("exempt")
@@ -332,16 +252,10 @@ mod tests {
         assert_eq!(wait_ms(&slow_down, "other", "::1", now_ms), None);
         for n in 0..10 {
             let address = format!("2001:db8:1:2::{n:x}").parse().ok();
-            slow_down
-                .begin(&format!("six{n}"), address, now_ms)
-                .expect("free")
-                .failed(now_ms);
+            slow_down.begin(&format!("six{n}"), address, now_ms).expect("free").failed(now_ms);
         }
         assert!(wait_ms(&slow_down, "other", "2001:db8:1:2:ffff::1", now_ms).is_some());
-        assert_eq!(
-            wait_ms(&slow_down, "other", "2001:db8:1:3::1", now_ms),
-            None
-        );
+        assert_eq!(wait_ms(&slow_down, "other", "2001:db8:1:3::1", now_ms), None);
     }
 
     #[test]
@@ -349,22 +263,10 @@ mod tests {
         let slow_down = SlowDown::default();
         for n in 0..REMEMBERED_MAX + 1_000 {
             let now_ms = n as i64;
-            slow_down
-                .begin(&format!("name{n}"), None, now_ms)
-                .expect("free")
-                .failed(now_ms);
+            slow_down.begin(&format!("name{n}"), None, now_ms).expect("free").failed(now_ms);
         }
         let tallies = slow_down.0.lock().expect("lock");
-        assert!(
-            tallies.accounts.len() <= REMEMBERED_MAX,
-            "{}",
-            tallies.accounts.len()
-        );
-        assert!(
-            tallies
-                .accounts
-                .contains_key(&format!("name{}", REMEMBERED_MAX + 999)),
-            "the newest stay"
-        );
+        assert!(tallies.accounts.len() <= REMEMBERED_MAX, "{}", tallies.accounts.len());
+        assert!(tallies.accounts.contains_key(&format!("name{}", REMEMBERED_MAX + 999)), "the newest stay");
     }
 }

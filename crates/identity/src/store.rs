@@ -10,16 +10,15 @@ mod rehearsal;
 mod session;
 
 pub use account::{
-    Filter, SEARCH, account, account_by_username, account_locked, accounts_locked, accounts_page,
-    insert_account, is_taken, update_account,
+    Filter, SEARCH, account, account_by_username, account_locked, accounts_locked, accounts_page, insert_account,
+    is_taken, update_account,
 };
 pub use application::{
-    applicant, application, applications_page, decide_application, insert_application,
-    open_application,
+    applicant, application, applications_page, decide_application, insert_application, open_application,
 };
 pub use rehearsal::{MintedPerson, delete_expired_people, mint_people, minted_people};
 pub use session::{
-    delete_expired_sessions, delete_old_revocations, end_all_sessions, end_other_sessions,
-    end_session, insert_refresh_token, insert_session, owner_of_refresh_token, refresh_token,
-    revoke_tokens, revoked_since, sessions_page, touch_session, use_refresh_token,
+    delete_expired_sessions, delete_old_revocations, end_all_sessions, end_other_sessions, end_session,
+    insert_refresh_token, insert_session, owner_of_refresh_token, refresh_token, revoke_tokens, revoked_since,
+    sessions_page, touch_session, use_refresh_token,
 };

@@ -91,9 +91,5 @@ async fn set_banned(
         after: json!({ "banned": banned }),
     };
     audit::record(tx, entry).await?;
-    if banned {
-        Ok(Some(store::end_all_sessions(tx, account, now_ms).await?))
-    } else {
-        Ok(None)
-    }
+    if banned { Ok(Some(store::end_all_sessions(tx, account, now_ms).await?)) } else { Ok(None) }
 }

@@ -61,10 +61,7 @@ impl Answer {
     }
 
     pub fn text(&self, field: &str) -> String {
-        self.body[field]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {field} in {}", self.body))
-            .to_owned()
+        self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body)).to_owned()
     }
 
     /// What it must be to go on.
@@ -98,16 +95,12 @@ impl Yard {
         let dir = tempfile::tempdir().expect("a directory");
         let options = match postgres {
             Some(url) => DbOptions::Postgres { url },
-            None => DbOptions::Sqlite {
-                dir: dir.path().to_owned(),
-            },
+            None => DbOptions::Sqlite { dir: dir.path().to_owned() },
         };
         let clock = Clock::default();
         // A schema of its own, since tests run side by side.
         let name: &'static str = format!("identity_{}", Uuid::new_v4().simple()).leak();
-        let db = open(name, &options, &clock)
-            .await
-            .expect("the database opens");
+        let db = open(name, &options, &clock).await.expect("the database opens");
         let token_key = Arc::new(TokenKey::from_seed([7; 32]));
         let revocations = Revocations::default();
         let gate = Gate {
@@ -115,43 +108,21 @@ impl Yard {
             revocations: revocations.clone(),
             clock: clock.clone(),
         };
-        let deps = Deps {
-            db: db.clone(),
-            clock,
-            token_key,
-            revocations,
-            config,
-        };
+        let deps = Deps { db: db.clone(), clock, token_key, revocations, config };
         let service = service(deps).await.expect("the tables are made");
         let (api, _document) = service.api.split_for_parts();
         let peers = Peers::default();
         peers.connect(service.internal);
-        let api = api
-            .layer(from_fn_with_state(gate.clone(), identify))
-            .layer(from_fn(platform::http::edge));
+        let api = api.layer(from_fn_with_state(gate.clone(), identify)).layer(from_fn(platform::http::edge));
         let commands = service.commands.layer(from_fn(platform::http::edge));
-        Yard {
-            api,
-            commands,
-            jobs: service.jobs,
-            db,
-            peers,
-            gate,
-            _dir: dir,
-        }
+        Yard { api, commands, jobs: service.jobs, db, peers, gate, _dir: dir }
     }
 
     pub async fn send(&self, request: Request) -> Answer {
         read(self.api.clone().oneshot(request).await.expect("infallible")).await
     }
 
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&str>,
-        body: Option<Value>,
-    ) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
         self.send(request(method, path, token, body, &[])).await
     }
 
@@ -176,12 +147,7 @@ impl Yard {
     }
 
     pub async fn try_login(&self, username: &str, password: &str) -> Answer {
-        self.post(
-            "/api/v1/auth/login",
-            None,
-            json!({ "username": username, "password": password }),
-        )
-        .await
+        self.post("/api/v1/auth/login", None, json!({ "username": username, "password": password })).await
     }
 
     pub async fn login(&self, username: &str) -> Tokens {
@@ -189,12 +155,7 @@ impl Yard {
     }
 
     pub async fn refresh(&self, refresh_token: &str) -> Answer {
-        self.post(
-            "/api/v1/auth/refresh",
-            None,
-            json!({ "refresh_token": refresh_token }),
-        )
-        .await
+        self.post("/api/v1/auth/refresh", None, json!({ "refresh_token": refresh_token })).await
     }
 
     /// Signs up and in; answers the id too.
@@ -205,36 +166,19 @@ impl Yard {
 
     pub async fn command(&self, path: &str, body: Value) -> Answer {
         let request = request(Method::POST, path, None, Some(body), &[]);
-        read(
-            self.commands
-                .clone()
-                .oneshot(request)
-                .await
-                .expect("infallible"),
-        )
-        .await
+        read(self.commands.clone().oneshot(request).await.expect("infallible")).await
     }
 
     pub async fn admin(&self, username: &str) -> (String, Tokens) {
         let body = json!({ "username": username, "password": PASSWORD });
-        let id = self
-            .command("/identity/admin", body)
-            .await
-            .must(201)
-            .text("id");
+        let id = self.command("/identity/admin", body).await.must(201).text("id");
         (id, self.login(username).await)
     }
 
     /// Somebody whom an admin gave a role; signed in since.
     pub async fn with_role(&self, admin: &Tokens, username: &str, role: &str) -> (String, Tokens) {
         let id = self.sign_up(username).await.must(201).text("id");
-        self.put(
-            &format!("/api/v1/users/{id}/role"),
-            &admin.access,
-            json!({ "role": role }),
-        )
-        .await
-        .must(200);
+        self.put(&format!("/api/v1/users/{id}/role"), &admin.access, json!({ "role": role })).await.must(200);
         (id, self.login(username).await)
     }
 
@@ -246,25 +190,14 @@ impl Yard {
 
     pub async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
-        self.db
-            .one::<(i64,)>(&sql, vec![])
-            .await
-            .expect("the table is there")
-            .expect("a row")
-            .0
+        self.db.one::<(i64,)>(&sql, vec![]).await.expect("the table is there").expect("a row").0
     }
 
     /// The payloads of the published events of a kind.
     pub async fn events(&self, kind: &str) -> Vec<Value> {
         let sql = "SELECT payload FROM outbox WHERE kind = $1 ORDER BY id";
-        let rows = self
-            .db
-            .all::<(String,)>(sql, platform::db::args![kind])
-            .await
-            .expect("the outbox is there");
-        rows.iter()
-            .map(|row| serde_json::from_str(&row.0).expect("JSON"))
-            .collect()
+        let rows = self.db.all::<(String,)>(sql, platform::db::args![kind]).await.expect("the outbox is there");
+        rows.iter().map(|row| serde_json::from_str(&row.0).expect("JSON")).collect()
     }
 }
 
@@ -277,10 +210,7 @@ pub fn new_user(username: &str) -> Value {
 
 pub fn tokens(answer: &Answer) -> Tokens {
     assert_eq!(answer.body["token_type"], "Bearer");
-    Tokens {
-        access: answer.text("access_token"),
-        refresh: answer.text("refresh_token"),
-    }
+    Tokens { access: answer.text("access_token"), refresh: answer.text("refresh_token") }
 }
 
 pub fn request(
@@ -290,10 +220,7 @@ pub fn request(
     body: Option<Value>,
     headers: &[(&str, &str)],
 ) -> Request {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::ACCEPT_LANGUAGE, "en");
+    let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT_LANGUAGE, "en");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
@@ -301,9 +228,7 @@ pub fn request(
         request = request.header(*name, *value);
     }
     let request = match body {
-        Some(body) => request
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body.to_string())),
+        Some(body) => request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
         None => request.body(Body::empty()),
     };
     request.expect("a request")
@@ -311,41 +236,21 @@ pub fn request(
 
 async fn read(response: Response) -> Answer {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .map(|value| value.to_str().expect("text").to_owned());
-    let bytes = response
-        .into_body()
-        .collect()
-        .await
-        .expect("a body")
-        .to_bytes();
-    let body = if bytes.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&bytes).expect("JSON")
-    };
-    Answer {
-        status,
-        retry_after,
-        body,
-    }
+    let retry_after = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().expect("text").to_owned());
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
+    Answer { status, retry_after, body }
 }
 
 /// What the gateway does, as far as identity can tell.
 async fn identify(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let token = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let identity = match token.map(|token| gate.verifier.verify(token, gate.clock.now_ms())) {
         None => Identity::Anonymous,
         Some(Err(TokenError::Invalid)) => Identity::Refused(&codes::AUTH_INVALID),
         Some(Err(TokenError::Expired)) => Identity::Refused(&codes::AUTH_EXPIRED),
-        Some(Ok(token)) if gate.revocations.is_revoked(&token) => {
-            Identity::Refused(&codes::AUTH_REVOKED)
-        }
+        Some(Ok(token)) if gate.revocations.is_revoked(&token) => Identity::Refused(&codes::AUTH_REVOKED),
         Some(Ok(token)) => Identity::Known(token.caller.clone()),
     };
     request.extensions_mut().insert(identity);

@@ -57,15 +57,7 @@ pub async fn begin_session(
 ) -> Result<Granted, DbError> {
     let now_ms = tx.now_ms().await?;
     let session = SessionId::fresh();
-    store::insert_session(
-        tx,
-        session,
-        account.id,
-        user_agent,
-        now_ms,
-        refresh_ends_ms(config, now_ms),
-    )
-    .await?;
+    store::insert_session(tx, session, account.id, user_agent, now_ms, refresh_ends_ms(config, now_ms)).await?;
     grant(tx, config, account, session, now_ms).await
 }
 
@@ -104,18 +96,8 @@ async fn grant(
 ) -> Result<Granted, DbError> {
     // 256 random bits from the operating system's generator: nothing to guess, so a plain hash protects them.
     let refresh_token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    store::insert_refresh_token(
-        tx,
-        &hash_of(&refresh_token),
-        session,
-        now_ms,
-        refresh_ends_ms(config, now_ms),
-    )
-    .await?;
-    Ok(Granted {
-        claims: claims(config, account, session, now_ms),
-        refresh_token,
-    })
+    store::insert_refresh_token(tx, &hash_of(&refresh_token), session, now_ms, refresh_ends_ms(config, now_ms)).await?;
+    Ok(Granted { claims: claims(config, account, session, now_ms), refresh_token })
 }
 
 fn refresh_ends_ms(config: &Config, now_ms: i64) -> i64 {

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// An amount in South Korean won. Arithmetic is checked only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 #[schema(value_type = i64)]
 pub struct Won(pub i64);

@@ -134,22 +134,11 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    fn add(
-        &mut self,
-        log_no: u32,
-        index: Option<u64>,
-        kind: ViolationKind,
-        detail: impl Into<String>,
-    ) {
+    fn add(&mut self, log_no: u32, index: Option<u64>, kind: ViolationKind, detail: impl Into<String>) {
         self.total += 1;
         if self.shown.len() < VIOLATIONS_SHOWN_MAX {
             let detail = detail.into();
-            self.shown.push(Violation {
-                log_no,
-                index,
-                kind,
-                detail,
-            });
+            self.shown.push(Violation { log_no, index, kind, detail });
         }
     }
 

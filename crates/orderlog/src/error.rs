@@ -12,26 +12,20 @@ pub struct FormatError {
 
 impl FormatError {
     pub(crate) fn new(what: &'static str, why: impl Into<String>) -> Self {
-        FormatError {
-            what,
-            why: why.into(),
-        }
+        FormatError { what, why: why.into() }
     }
 }
 
 /// A decimal in the log's one spelling: digits only, no leading zero.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|b| b.is_ascii_digit())
-        && (text == "0" || !text.starts_with('0'))
-        && !text.is_empty();
+    let canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0')) && !text.is_empty();
     canonical.then(|| text.parse().ok()).flatten()
 }
 
 /// Lower-case hex of exactly `N` bytes.
 pub(crate) fn lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    let lower = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    let lower = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
     (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
 }

@@ -125,11 +125,7 @@ impl Event {
             | Event::Return { seq, .. }
             | Event::Grant { seq }
             | Event::Assign { seq } => Some(*seq),
-            Event::Rules { .. }
-            | Event::Pause
-            | Event::Resume
-            | Event::Close
-            | Event::Continues { .. } => None,
+            Event::Rules { .. } | Event::Pause | Event::Resume | Event::Close | Event::Continues { .. } => None,
         }
     }
 }
@@ -162,13 +158,7 @@ impl Leaf {
                 out.write_char(' ')?;
                 out.write_str(&hex::encode(sha))
             }
-            Event::Claim {
-                person,
-                received_ms,
-                want,
-                outcome,
-                ..
-            } => {
+            Event::Claim { person, received_ms, want, outcome, .. } => {
                 out.write_char(' ')?;
                 out.write_str(std::str::from_utf8(&person.hex()).unwrap_or_default())?;
                 out.write_char(' ')?;
@@ -195,8 +185,7 @@ impl Leaf {
 
     /// Reads the bytes of a leaf; anything but the one canonical line is refused.
     pub fn parse(bytes: &[u8]) -> Result<Leaf, FormatError> {
-        let line = std::str::from_utf8(bytes)
-            .map_err(|_| FormatError::new("leaf", "not a line of text"))?;
+        let line = std::str::from_utf8(bytes).map_err(|_| FormatError::new("leaf", "not a line of text"))?;
         line.parse()
     }
 }
@@ -214,19 +203,13 @@ impl FromStr for Leaf {
         if line.len() > LEAF_BYTES_MAX {
             return Err(FormatError::new("leaf", "longer than 512 bytes"));
         }
-        parse_line(line)
-            .ok_or_else(|| FormatError::new("leaf", format!("{line:?} is not a leaf of format 1")))
+        parse_line(line).ok_or_else(|| FormatError::new("leaf", format!("{line:?} is not a leaf of format 1")))
     }
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 5] = [
-        Outcome::Held,
-        Outcome::Confirmed,
-        Outcome::Waitlisted,
-        Outcome::Refused,
-        Outcome::Assigned,
-    ];
+    pub const ALL: [Outcome; 5] =
+        [Outcome::Held, Outcome::Confirmed, Outcome::Waitlisted, Outcome::Refused, Outcome::Assigned];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -240,12 +223,8 @@ impl Outcome {
 }
 
 impl ReturnReason {
-    pub const ALL: [ReturnReason; 4] = [
-        ReturnReason::Expired,
-        ReturnReason::Released,
-        ReturnReason::Cancelled,
-        ReturnReason::Failed,
-    ];
+    pub const ALL: [ReturnReason; 4] =
+        [ReturnReason::Expired, ReturnReason::Released, ReturnReason::Cancelled, ReturnReason::Failed];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -278,19 +257,13 @@ fn parse_line(line: &str) -> Option<Leaf> {
     let decided_ms = time_ms(fields.next()?)?;
     let event = parse_event(fields.next()?, &mut fields)?;
     // Every field was in its one spelling, so nothing is left to check but the end.
-    fields.next().is_none().then_some(Leaf {
-        index,
-        decided_ms,
-        event,
-    })
+    fields.next().is_none().then_some(Leaf { index, decided_ms, event })
 }
 
 fn parse_event<'a>(name: &str, fields: &mut impl Iterator<Item = &'a str>) -> Option<Event> {
     let mut field = || fields.next();
     let event = match name {
-        "rules" => Event::Rules {
-            sha: lower_hex(field()?)?,
-        },
+        "rules" => Event::Rules { sha: lower_hex(field()?)? },
         "claim" => Event::Claim {
             seq: seq(field()?)?,
             person: field()?.parse().ok()?,
@@ -298,37 +271,21 @@ fn parse_event<'a>(name: &str, fields: &mut impl Iterator<Item = &'a str>) -> Op
             want: field()?.parse().ok()?,
             outcome: named(&Outcome::ALL, Outcome::as_str, field()?)?,
         },
-        "pay" => Event::Pay {
-            seq: seq(field()?)?,
-        },
-        "hold" => Event::Hold {
-            seq: seq(field()?)?,
-        },
-        "confirm" => Event::Confirm {
-            seq: seq(field()?)?,
-        },
-        "amend" => Event::Amend {
-            seq: seq(field()?)?,
-            want: field()?.parse().ok()?,
-        },
-        "return" => Event::Return {
-            seq: seq(field()?)?,
-            reason: named(&ReturnReason::ALL, ReturnReason::as_str, field()?)?,
-        },
-        "grant" => Event::Grant {
-            seq: seq(field()?)?,
-        },
-        "assign" => Event::Assign {
-            seq: seq(field()?)?,
-        },
+        "pay" => Event::Pay { seq: seq(field()?)? },
+        "hold" => Event::Hold { seq: seq(field()?)? },
+        "confirm" => Event::Confirm { seq: seq(field()?)? },
+        "amend" => Event::Amend { seq: seq(field()?)?, want: field()?.parse().ok()? },
+        "return" => {
+            Event::Return { seq: seq(field()?)?, reason: named(&ReturnReason::ALL, ReturnReason::as_str, field()?)? }
+        }
+        "grant" => Event::Grant { seq: seq(field()?)? },
+        "assign" => Event::Assign { seq: seq(field()?)? },
         "pause" => Event::Pause,
         "resume" => Event::Resume,
         "close" => Event::Close,
-        "continues" => Event::Continues {
-            origin: origin_name(field()?)?,
-            size: decimal(field()?)?,
-            root: hash_base64(field()?)?,
-        },
+        "continues" => {
+            Event::Continues { origin: origin_name(field()?)?, size: decimal(field()?)?, root: hash_base64(field()?)? }
+        }
         _ => return None,
     };
     Some(event)

@@ -23,16 +23,12 @@ mod want;
 pub use error::FormatError;
 pub use leaf::{Event, LEAF_BYTES_MAX, Leaf, Outcome, ReturnReason};
 pub use merkle::{Append, Appended, Frontier, Hash, leaf_hash, node_hash};
-pub use note::{
-    Checkpoint, LogKey, VerifierKey, open_checkpoint, origin, read_checkpoint, sign_checkpoint,
-};
+pub use note::{Checkpoint, LogKey, VerifierKey, open_checkpoint, origin, read_checkpoint, sign_checkpoint};
 pub use person::{Person, PersonKey};
 pub use proof::{
-    Node, consistency, consistency_steps, fold, frontier_nodes, inclusion, inclusion_steps,
-    verify_consistency, verify_inclusion,
+    Node, consistency, consistency_steps, fold, frontier_nodes, inclusion, inclusion_steps, verify_consistency,
+    verify_inclusion,
 };
 pub use receipt::{Receipt, receipt};
-pub use rules::{
-    ConfirmMode, Eligibility, Policy, PoolRule, ReturnTo, Rules, Verified, WantError, WantRule,
-};
+pub use rules::{ConfirmMode, Eligibility, Policy, PoolRule, ReturnTo, Rules, Verified, WantError, WantRule};
 pub use want::{PoolCode, WANT_POOLS_MAX, Want};

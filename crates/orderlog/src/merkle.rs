@@ -15,21 +15,12 @@ const TILE_HEIGHT: u8 = 8;
 
 /// SHA-256(0x00 ‖ leaf).
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Sha256::new()
-        .chain_update([0])
-        .chain_update(leaf)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
 /// SHA-256(0x01 ‖ left ‖ right).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([1])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 /// The roots of the complete subtrees a tree of `size` leaves falls into, largest first: one per bit
@@ -96,18 +87,10 @@ impl Append {
             Level {
                 // Invariant: `first` is even, so that pairs start with the run.
                 first: (size >> level) - u64::from(has_node),
-                hashes: if has_node {
-                    nodes.next().into_iter().collect()
-                } else {
-                    Vec::new()
-                },
+                hashes: if has_node { nodes.next().into_iter().collect() } else { Vec::new() },
             }
         };
-        Append {
-            old_size: size,
-            size,
-            levels: (0..height).map(level).collect(),
-        }
+        Append { old_size: size, size, levels: (0..height).map(level).collect() }
     }
 
     /// Appends the leaf of this hash (see [`leaf_hash`]).
@@ -134,18 +117,12 @@ impl Append {
 
     /// The tree after the batch.
     pub fn finish(self) -> Appended {
-        let Append {
-            old_size,
-            size,
-            levels,
-        } = self;
+        let Append { old_size, size, levels } = self;
         let mut ragged: Vec<Option<Hash>> = Vec::with_capacity(levels.len() + 1);
         ragged.push(None);
         for (height, level) in levels.iter().enumerate() {
             let below = ragged[height];
-            let last = (size >> height & 1 == 1)
-                .then(|| level.hashes.last())
-                .flatten();
+            let last = (size >> height & 1 == 1).then(|| level.hashes.last()).flatten();
             ragged.push(match (last, below) {
                 (Some(last), Some(below)) => Some(node_hash(last, &below)),
                 (last, below) => last.copied().or(below),
@@ -153,15 +130,8 @@ impl Append {
         }
         let in_frontier = |height: &usize| size >> height & 1 == 1;
         let heights = (0..levels.len()).rev().filter(in_frontier);
-        let nodes = heights
-            .filter_map(|height| levels[height].hashes.last().copied())
-            .collect();
-        Appended {
-            old_size,
-            frontier: Frontier { size, nodes },
-            levels,
-            ragged,
-        }
+        let nodes = heights.filter_map(|height| levels[height].hashes.last().copied()).collect();
+        Appended { old_size, frontier: Frontier { size, nodes }, levels, ragged }
     }
 }
 
@@ -223,9 +193,6 @@ impl Appended {
     /// A complete node, where this batch (or the frontier it started from) knows it; after an append
     /// to the empty tree every node.
     pub fn node(&self, node: Node) -> Option<Hash> {
-        self.levels
-            .get(usize::from(node.level))?
-            .get(node.index)
-            .copied()
+        self.levels.get(usize::from(node.level))?.get(node.index).copied()
     }
 }

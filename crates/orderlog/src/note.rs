@@ -46,10 +46,7 @@ impl LogKey {
 
     /// `name+hash+key`, as `keys` publishes it.
     pub fn verifier_key(&self, name: &str) -> String {
-        let key = VerifierKey {
-            name: name.to_owned(),
-            key: self.0.verifying_key(),
-        };
+        let key = VerifierKey { name: name.to_owned(), key: self.0.verifying_key() };
         key.to_string()
     }
 }
@@ -73,22 +70,13 @@ impl VerifierKey {
         let read = || {
             let mut parts = text.splitn(3, '+');
             let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
-            let (kind, key) = STANDARD
-                .decode(key)
-                .ok()?
-                .split_first()
-                .map(|(k, v)| (*k, v.to_vec()))?;
+            let (kind, key) = STANDARD.decode(key).ok()?.split_first().map(|(k, v)| (*k, v.to_vec()))?;
             let key: [u8; 32] = key.try_into().ok()?;
-            let named =
-                is_key_name(name) && kind == ED25519 && id == format!("{:08x}", key_id(name, &key));
+            let named = is_key_name(name) && kind == ED25519 && id == format!("{:08x}", key_id(name, &key));
             let key = VerifyingKey::from_bytes(&key).ok()?;
-            named.then(|| VerifierKey {
-                name: name.to_owned(),
-                key,
-            })
+            named.then(|| VerifierKey { name: name.to_owned(), key })
         };
-        read()
-            .ok_or_else(|| FormatError::new("verifier key", format!("{text:?} is no Ed25519 key")))
+        read().ok_or_else(|| FormatError::new("verifier key", format!("{text:?} is no Ed25519 key")))
     }
 
     pub fn name(&self) -> &str {
@@ -105,13 +93,7 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = vec![ED25519];
         key.extend_from_slice(self.key.as_bytes());
-        write!(
-            f,
-            "{}+{:08x}+{}",
-            self.name,
-            self.id(),
-            STANDARD.encode(key)
-        )
+        write!(f, "{}+{:08x}+{}", self.name, self.id(), STANDARD.encode(key))
     }
 }
 
@@ -135,12 +117,8 @@ pub fn sign_checkpoint(key: &LogKey, origin: &str, size: u64, root: &Hash) -> St
 /// Verifies a signed checkpoint by this key. Signatures by other keys (witnesses) are passed over.
 pub fn open_checkpoint(note: &str, key: &VerifierKey) -> Result<Checkpoint, FormatError> {
     let (text, signatures) = split(note)?;
-    let ours = signatures
-        .lines()
-        .filter_map(|line| signature_of(line, key))
-        .collect::<Vec<_>>();
-    let verified =
-        |signature: &Signature| key.key.verify_strict(text.as_bytes(), signature).is_ok();
+    let ours = signatures.lines().filter_map(|line| signature_of(line, key)).collect::<Vec<_>>();
+    let verified = |signature: &Signature| key.key.verify_strict(text.as_bytes(), signature).is_ok();
     if ours.is_empty() || !ours.iter().all(verified) {
         return Err(wrong("not signed by the log's key"));
     }
@@ -162,11 +140,8 @@ fn is_key_name(name: &str) -> bool {
 }
 
 fn key_id(name: &str, key: &[u8; 32]) -> u32 {
-    let digest = Sha256::new()
-        .chain_update(name.as_bytes())
-        .chain_update([b'\n', ED25519])
-        .chain_update(key)
-        .finalize();
+    let digest =
+        Sha256::new().chain_update(name.as_bytes()).chain_update([b'\n', ED25519]).chain_update(key).finalize();
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
@@ -176,9 +151,7 @@ fn split(note: &str) -> Result<(&str, &str), FormatError> {
     if note.len() > NOTE_BYTES_MAX || !note.ends_with('\n') || !note.bytes().all(clean) {
         return Err(wrong("not a signed note"));
     }
-    let end = note
-        .rfind("\n\n")
-        .ok_or_else(|| wrong("without signatures"))?;
+    let end = note.rfind("\n\n").ok_or_else(|| wrong("without signatures"))?;
     Ok((&note[..=end], &note[end + 2..]))
 }
 
@@ -189,9 +162,7 @@ fn signature_of(line: &str, key: &VerifierKey) -> Option<Signature> {
     let (id, signature) = bytes.split_first_chunk::<4>()?;
     let ours = name == key.name && u32::from_be_bytes(*id) == key.id();
     // A line of ours that is too short must not pass for somebody else's.
-    ours.then(|| {
-        Signature::from_slice(signature).unwrap_or_else(|_| Signature::from_bytes(&[0; 64]))
-    })
+    ours.then(|| Signature::from_slice(signature).unwrap_or_else(|_| Signature::from_bytes(&[0; 64])))
 }
 
 fn parse_text(text: &str) -> Result<Checkpoint, FormatError> {
@@ -201,11 +172,7 @@ fn parse_text(text: &str) -> Result<Checkpoint, FormatError> {
         let size = decimal(lines.next()?)?;
         let root = STANDARD.decode(lines.next()?).ok()?.try_into().ok()?;
         let extensions = lines.all(|line| !line.is_empty());
-        extensions.then(|| Checkpoint {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        extensions.then(|| Checkpoint { origin: origin.to_owned(), size, root })
     };
     read().ok_or_else(|| wrong("its text is no checkpoint"))
 }

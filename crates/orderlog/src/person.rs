@@ -74,12 +74,9 @@ impl FromStr for Person {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        lower_hex(text).map(Person).ok_or_else(|| {
-            FormatError::new(
-                "person",
-                format!("{text:?} is not 32 lower-case hex digits"),
-            )
-        })
+        lower_hex(text)
+            .map(Person)
+            .ok_or_else(|| FormatError::new("person", format!("{text:?} is not 32 lower-case hex digits")))
     }
 }
 
@@ -93,50 +90,24 @@ mod tests {
     #[test]
     fn derived_as_the_format_says() {
         let (person, key) = Person::derive(b"secret", "yard.example/offers/x", USER);
-        assert_eq!(
-            hex::encode(key),
-            "5fa856ba16f63a8eb9e4d324f933411732f376a1d6f53236b42a9b7bac19b414"
-        );
+        assert_eq!(hex::encode(key), "5fa856ba16f63a8eb9e4d324f933411732f376a1d6f53236b42a9b7bac19b414");
         assert_eq!(person.to_string(), "e43292cb8d3835b4dffaf97885228727");
-        assert_eq!(
-            Person::from_key(&key, "yard.example/offers/x", USER),
-            person
-        );
+        assert_eq!(Person::from_key(&key, "yard.example/offers/x", USER), person);
     }
 
     #[test]
     fn unlinkable_between_offers_and_yards() {
         let (person, _) = Person::derive(b"secret", "yard.example/offers/x", USER);
-        assert_ne!(
-            Person::derive(b"secret", "yard.example/offers/y", USER).0,
-            person
-        );
-        assert_ne!(
-            Person::derive(b"other", "yard.example/offers/x", USER).0,
-            person
-        );
-        assert_ne!(
-            Person::derive(b"secret", "yard.example/offers/x", Uuid::nil()).0,
-            person
-        );
+        assert_ne!(Person::derive(b"secret", "yard.example/offers/y", USER).0, person);
+        assert_ne!(Person::derive(b"other", "yard.example/offers/x", USER).0, person);
+        assert_ne!(Person::derive(b"secret", "yard.example/offers/x", Uuid::nil()).0, person);
     }
 
     #[test]
     fn read_in_one_spelling() {
         let text = "0123456789abcdef0123456789abcdef";
-        assert_eq!(
-            text.parse::<Person>()
-                .map(|person| person.to_string())
-                .as_deref(),
-            Ok(text)
-        );
-        for wrong in [
-            "",
-            "0123",
-            &text.to_uppercase(),
-            &format!("{text}00"),
-            "0123456789abcdef0123456789abcdeg",
-        ] {
+        assert_eq!(text.parse::<Person>().map(|person| person.to_string()).as_deref(), Ok(text));
+        for wrong in ["", "0123", &text.to_uppercase(), &format!("{text}00"), "0123456789abcdef0123456789abcdeg"] {
             assert!(wrong.parse::<Person>().is_err(), "{wrong}");
         }
     }

@@ -27,11 +27,7 @@ impl Node {
 /// The root over roots of complete subtrees, largest first; `None` of nothing.
 pub fn fold(nodes: &[Hash]) -> Option<Hash> {
     let (last, before) = nodes.split_last()?;
-    Some(
-        before
-            .iter()
-            .rfold(*last, |right, left| node_hash(left, &right)),
-    )
+    Some(before.iter().rfold(*last, |right, left| node_hash(left, &right)))
 }
 
 /// The complete nodes a tree of `size` leaves falls into, largest first: those of its frontier.
@@ -66,32 +62,18 @@ pub fn consistency_steps(old: u64, new: u64) -> Vec<Vec<Node>> {
 }
 
 /// The inclusion proof, its nodes given by `node`; the first error ends it.
-pub fn inclusion<E>(
-    index: u64,
-    size: u64,
-    node: impl FnMut(Node) -> Result<Hash, E>,
-) -> Result<Vec<Hash>, E> {
+pub fn inclusion<E>(index: u64, size: u64, node: impl FnMut(Node) -> Result<Hash, E>) -> Result<Vec<Hash>, E> {
     hashes(&inclusion_steps(index, size), node)
 }
 
 /// The consistency proof, its nodes given by `node`; the first error ends it.
-pub fn consistency<E>(
-    old: u64,
-    new: u64,
-    node: impl FnMut(Node) -> Result<Hash, E>,
-) -> Result<Vec<Hash>, E> {
+pub fn consistency<E>(old: u64, new: u64, node: impl FnMut(Node) -> Result<Hash, E>) -> Result<Vec<Hash>, E> {
     hashes(&consistency_steps(old, new), node)
 }
 
 /// Whether `proof` shows `leaf_hash` at `index` of the tree of `size` leaves with this root
 /// (RFC 9162 §2.1.3.2).
-pub fn verify_inclusion(
-    leaf_hash: &Hash,
-    index: u64,
-    size: u64,
-    proof: &[Hash],
-    root: &Hash,
-) -> bool {
+pub fn verify_inclusion(leaf_hash: &Hash, index: u64, size: u64, proof: &[Hash], root: &Hash) -> bool {
     if index >= size {
         return false;
     }
@@ -119,20 +101,10 @@ pub fn verify_inclusion(
 
 /// Whether `proof` shows that the tree of `new` leaves begins with the tree of `old` leaves
 /// (RFC 9162 §2.1.4.2). The empty tree begins every tree.
-pub fn verify_consistency(
-    old: u64,
-    new: u64,
-    old_root: &Hash,
-    new_root: &Hash,
-    proof: &[Hash],
-) -> bool {
+pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, proof: &[Hash]) -> bool {
     let empty = crate::merkle::Frontier::default().root();
     if old == 0 || old >= new {
-        let roots_fit = if old == 0 {
-            *old_root == empty
-        } else {
-            old == new
-        };
+        let roots_fit = if old == 0 { *old_root == empty } else { old == new };
         let same_fits = old != new || old_root == new_root;
         return roots_fit && same_fits && proof.is_empty();
     }
@@ -189,25 +161,16 @@ fn cover(mut start: u64, end: u64) -> Vec<Node> {
     let mut nodes = Vec::new();
     while start < end {
         let level = (end - start).ilog2();
-        nodes.push(Node {
-            level: level as u8,
-            index: start >> level,
-        });
+        nodes.push(Node { level: level as u8, index: start >> level });
         start += 1 << level;
     }
     nodes
 }
 
-fn hashes<E>(
-    steps: &[Vec<Node>],
-    mut node: impl FnMut(Node) -> Result<Hash, E>,
-) -> Result<Vec<Hash>, E> {
+fn hashes<E>(steps: &[Vec<Node>], mut node: impl FnMut(Node) -> Result<Hash, E>) -> Result<Vec<Hash>, E> {
     let mut proof = Vec::with_capacity(steps.len());
     for step in steps {
-        let roots: Vec<_> = step
-            .iter()
-            .map(|one| node(*one))
-            .collect::<Result<_, E>>()?;
+        let roots: Vec<_> = step.iter().map(|one| node(*one)).collect::<Result<_, E>>()?;
         proof.extend(fold(&roots));
     }
     Ok(proof)

@@ -19,11 +19,7 @@ const PROOF_HASHES_MAX: usize = 64;
 /// The text of a receipt: `proof` shows the leaf at `index` in the tree the signed checkpoint names.
 pub fn receipt(leaf_line: &str, index: u64, proof: &[Hash], checkpoint: &str) -> String {
     let base64_len = |len: usize| len.div_ceil(3) * 4 + 1;
-    let len = HEADER.len()
-        + 40
-        + base64_len(leaf_line.len())
-        + proof.len() * base64_len(32)
-        + checkpoint.len();
+    let len = HEADER.len() + 40 + base64_len(leaf_line.len()) + proof.len() * base64_len(32) + checkpoint.len();
     let mut text = String::with_capacity(len);
     text.push_str(HEADER);
     text.push_str("\nextra ");
@@ -52,9 +48,7 @@ pub struct Receipt {
 impl Receipt {
     /// Reads a receipt's text. Its leaf must say the index the receipt says.
     pub fn parse(text: &str) -> Result<Receipt, FormatError> {
-        let (head, checkpoint) = text
-            .split_once("\n\n")
-            .ok_or_else(|| wrong("without a checkpoint"))?;
+        let (head, checkpoint) = text.split_once("\n\n").ok_or_else(|| wrong("without a checkpoint"))?;
         let mut lines = head.split('\n');
         if lines.next() != Some(HEADER) {
             return Err(wrong("not a tlog-proof@v1"));
@@ -62,10 +56,7 @@ impl Receipt {
         let extra = lines.next().and_then(|line| line.strip_prefix("extra "));
         let leaf = extra.and_then(|leaf| STANDARD.decode(leaf).ok());
         let leaf = Leaf::parse(&leaf.ok_or_else(|| wrong("without its leaf"))?)?;
-        let index = lines
-            .next()
-            .and_then(|line| line.strip_prefix("index "))
-            .and_then(decimal);
+        let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(decimal);
         let index = index.ok_or_else(|| wrong("without an index"))?;
         let hash = |line: &str| STANDARD.decode(line).ok()?.try_into().ok();
         let proof: Option<Vec<Hash>> = lines.map(hash).collect();
@@ -74,12 +65,7 @@ impl Receipt {
         if leaf.index != index {
             return Err(wrong("its leaf is of another index"));
         }
-        Ok(Receipt {
-            leaf,
-            index,
-            proof,
-            checkpoint: checkpoint.to_owned(),
-        })
+        Ok(Receipt { leaf, index, proof, checkpoint: checkpoint.to_owned() })
     }
 
     /// The name of the log that the checkpoint claims to be of, unverified.

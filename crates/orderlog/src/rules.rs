@@ -144,8 +144,7 @@ impl Rules {
     /// Reads published rules; refuses what is not canonical, lacks a key or has one more, and rules
     /// that contradict themselves.
     pub fn parse(bytes: &[u8]) -> Result<Rules, FormatError> {
-        let rules: Rules =
-            serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let rules: Rules = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         // Missing keys of optional values and every other spelling show here.
         if rules.canonical() != bytes {
             return Err(wrong("not canonical JSON with all keys present"));
@@ -156,55 +155,25 @@ impl Rules {
 
     /// Whether the values make sense together.
     pub fn validate(&self) -> Result<(), FormatError> {
-        let times = [
-            Some(self.opens_ms),
-            Some(self.closes_ms),
-            self.eligibility.account_before_ms,
-        ];
+        let times = [Some(self.opens_ms), Some(self.closes_ms), self.eligibility.account_before_ms];
         let exact = |ms: i64| u64::try_from(ms).is_ok_and(|ms| ms <= INTEGER_MAX);
         let mut groups: Vec<_> = self.want.iter().map(|want| &want.group).collect();
         groups.sort_unstable();
         let checks = [
             (self.format == FORMAT, "the format is not 1"),
-            (
-                times.into_iter().flatten().all(exact),
-                "a time is outside 0 to 2^53",
-            ),
+            (times.into_iter().flatten().all(exact), "a time is outside 0 to 2^53"),
             (self.opens_ms <= self.closes_ms, "closes before it opens"),
-            (
-                self.refusals_logged_max <= INTEGER_MAX,
-                "refusals_logged_max is 2^53 or more",
-            ),
+            (self.refusals_logged_max <= INTEGER_MAX, "refusals_logged_max is 2^53 or more"),
             (self.per_person >= 1, "per_person is zero"),
             (self.units_max >= 1, "units_max is zero"),
-            (
-                (1..=POOLS_MAX).contains(&self.pools.len()),
-                "not 1 to 1,024 pools",
-            ),
-            (
-                self.pools.is_sorted_by(|a, b| a.code < b.code),
-                "pools are not sorted by code or one is there twice",
-            ),
-            (
-                self.pools
-                    .iter()
-                    .all(|pool| pool.held_back <= pool.capacity),
-                "more held back than there is",
-            ),
+            ((1..=POOLS_MAX).contains(&self.pools.len()), "not 1 to 1,024 pools"),
+            (self.pools.is_sorted_by(|a, b| a.code < b.code), "pools are not sorted by code or one is there twice"),
+            (self.pools.iter().all(|pool| pool.held_back <= pool.capacity), "more held back than there is"),
             (!self.want.is_empty(), "no group can be asked for"),
             (groups.is_sorted_by(|a, b| a < b), "a group is there twice"),
+            (self.want.iter().all(|want| want.min <= want.max && want.max >= 1), "a group's min is above its max"),
             (
-                self.want
-                    .iter()
-                    .all(|want| want.min <= want.max && want.max >= 1),
-                "a group's min is above its max",
-            ),
-            (
-                self.want
-                    .iter()
-                    .map(|want| u64::from(want.min))
-                    .sum::<u64>()
-                    <= WANT_POOLS_MAX as u64,
+                self.want.iter().map(|want| u64::from(want.min)).sum::<u64>() <= WANT_POOLS_MAX as u64,
                 "no want can name that many pools",
             ),
         ];
@@ -218,42 +187,23 @@ impl Rules {
     /// bounds, no pool is asked for more than `units_max`.
     pub fn check_want(&self, want: &Want) -> Result<(), WantError> {
         for (pool, units) in want.units() {
-            self.pool(pool)
-                .ok_or(WantError::UnknownPool { pool: *pool })?;
+            self.pool(pool).ok_or(WantError::UnknownPool { pool: *pool })?;
             if *units > self.units_max {
                 let units_max = self.units_max;
-                return Err(WantError::TooManyUnits {
-                    pool: *pool,
-                    units_max,
-                });
+                return Err(WantError::TooManyUnits { pool: *pool, units_max });
             }
         }
-        let groups = || {
-            want.units()
-                .iter()
-                .filter_map(|(pool, _)| Some(&self.pool(pool)?.group))
-        };
-        if let Some(group) =
-            groups().find(|group| !self.want.iter().any(|rule| rule.group == **group))
-        {
-            return Err(WantError::TooMany {
-                group: group.clone(),
-                max: 0,
-            });
+        let groups = || want.units().iter().filter_map(|(pool, _)| Some(&self.pool(pool)?.group));
+        if let Some(group) = groups().find(|group| !self.want.iter().any(|rule| rule.group == **group)) {
+            return Err(WantError::TooMany { group: group.clone(), max: 0 });
         }
         for WantRule { group, min, max } in &self.want {
             let named = groups().filter(|other| *other == group).count() as u32;
             if named < *min {
-                return Err(WantError::TooFew {
-                    group: group.clone(),
-                    min: *min,
-                });
+                return Err(WantError::TooFew { group: group.clone(), min: *min });
             }
             if named > *max {
-                return Err(WantError::TooMany {
-                    group: group.clone(),
-                    max: *max,
-                });
+                return Err(WantError::TooMany { group: group.clone(), max: *max });
             }
         }
         Ok(())
@@ -261,10 +211,7 @@ impl Rules {
 
     /// The pool of this code.
     pub fn pool(&self, code: &PoolCode) -> Option<&PoolRule> {
-        let at = self
-            .pools
-            .binary_search_by(|pool| pool.code.cmp(code))
-            .ok()?;
+        let at = self.pools.binary_search_by(|pool| pool.code.cmp(code)).ok()?;
         self.pools.get(at)
     }
 }

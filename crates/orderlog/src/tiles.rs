@@ -38,29 +38,19 @@ impl Tile {
 
     /// The same tile, full.
     pub fn full(self) -> Tile {
-        Tile {
-            width: TILE_WIDTH as u16,
-            ..self
-        }
+        Tile { width: TILE_WIDTH as u16, ..self }
     }
 
     /// Whether a tree of `size` leaves has this tile, or has grown past this partial one.
     pub fn within(&self, size: u64) -> bool {
-        let end = self
-            .n
-            .checked_mul(TILE_WIDTH)
-            .and_then(|first| first.checked_add(self.width.into()));
+        let end = self.n.checked_mul(TILE_WIDTH).and_then(|first| first.checked_add(self.width.into()));
         end.is_some_and(|end| end <= nodes_of(self.kind, size))
     }
 
     /// The tiles of one kind that a tree of `size` leaves has: full ones, then at most one partial.
     pub fn all(kind: TileKind, size: u64) -> impl Iterator<Item = Tile> {
         let nodes = nodes_of(kind, size);
-        let tile = move |n: u64| Tile {
-            kind,
-            n,
-            width: (nodes - n * TILE_WIDTH).min(TILE_WIDTH) as u16,
-        };
+        let tile = move |n: u64| Tile { kind, n, width: (nodes - n * TILE_WIDTH).min(TILE_WIDTH) as u16 };
         (0..nodes.div_ceil(TILE_WIDTH)).map(tile)
     }
 }
@@ -94,15 +84,10 @@ impl FromStr for Tile {
             let (kind, place) = path.strip_prefix("tile/")?.split_once('/')?;
             let kind = match kind {
                 "entries" => TileKind::Entries,
-                level => {
-                    TileKind::Hashes(decimal(level).filter(|level| *level <= LEVEL_MAX)? as u8)
-                }
+                level => TileKind::Hashes(decimal(level).filter(|level| *level <= LEVEL_MAX)? as u8),
             };
             let (place, width) = match place.split_once(".p/") {
-                Some((place, width)) => (
-                    place,
-                    decimal(width).filter(|w| (1..TILE_WIDTH).contains(w))?,
-                ),
+                Some((place, width)) => (place, decimal(width).filter(|w| (1..TILE_WIDTH).contains(w))?),
                 None => (place, TILE_WIDTH),
             };
             let mut n = 0_u64;
@@ -111,11 +96,7 @@ impl FromStr for Tile {
                 let value: u64 = digits.parse().ok()?;
                 n = n.checked_mul(1000)?.checked_add(value)?;
             }
-            let tile = Tile {
-                kind,
-                n,
-                width: width as u16,
-            };
+            let tile = Tile { kind, n, width: width as u16 };
             (tile.to_string() == path).then_some(tile)
         };
         read().ok_or_else(|| FormatError::new("tile", format!("{path:?} is no tile's path")))
@@ -142,10 +123,7 @@ pub fn entries(mut bundle: &[u8]) -> impl Iterator<Item = Result<&[u8], FormatEr
             .and_then(|(len, rest)| rest.split_at_checked(u16::from_be_bytes(*len).into()));
         let Some((entry, rest)) = split else {
             bundle = &[];
-            return Some(Err(FormatError::new(
-                "entry bundle",
-                "ends within an entry",
-            )));
+            return Some(Err(FormatError::new("entry bundle", "ends within an entry")));
         };
         bundle = rest;
         Some(Ok(entry))

@@ -31,10 +31,7 @@ impl PoolCode {
         }
         let mut bytes = [0; CODE_BYTES_MAX];
         bytes[..code.len()].copy_from_slice(code.as_bytes());
-        Ok(PoolCode {
-            bytes,
-            len: code.len() as u8,
-        })
+        Ok(PoolCode { bytes, len: code.len() as u8 })
     }
 
     pub fn as_str(&self) -> &str {
@@ -136,10 +133,7 @@ impl Want {
         if !list.is_sorted_by(|a, b| a.0 < b.0) {
             return wrong("pools are not sorted or one is named twice");
         }
-        if list
-            .iter()
-            .any(|(_, units)| !(1..=UNITS_MAX).contains(units))
-        {
+        if list.iter().any(|(_, units)| !(1..=UNITS_MAX).contains(units)) {
             return wrong("units are not within 1 to 2^31");
         }
         Ok(Want(list.into()))
@@ -171,10 +165,7 @@ impl FromStr for Want {
         let list: Option<Vec<_>> = text.split(',').map(part).collect();
         match list {
             Some(list) => Want::checked(list),
-            None => Err(FormatError::new(
-                "want",
-                format!("{text:?} is no list of pool:units"),
-            )),
+            None => Err(FormatError::new("want", format!("{text:?} is no list of pool:units"))),
         }
     }
 }

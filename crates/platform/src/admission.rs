@@ -38,7 +38,8 @@ pub use sequencer::Limits;
 pub use view::{ClaimView, OfferView, PoolView};
 
 /// The tables; goes first in the migrations of a context that sells.
-pub const MIGRATION: Migration = Migration { name: "platform_0002_admission", sql: include_str!("admission/schema.sql") };
+pub const MIGRATION: Migration =
+    Migration { name: "platform_0002_admission", sql: include_str!("admission/schema.sql") };
 
 /// Full tiles kept in memory: 8 KiB each.
 const TILES_MAX: u64 = 1_024;

@@ -19,7 +19,8 @@ pub struct Entry<'a> {
 
 pub async fn record(tx: &Tx, entry: Entry<'_>) -> Result<(), DbError> {
     let now_ms = tx.now_ms().await?;
-    let sql = "INSERT INTO audit (at_ms, actor, action, subject, reason, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql =
+        "INSERT INTO audit (at_ms, actor, action, subject, reason, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let args = args![
         now_ms,
         entry.actor.map(|user| user.0),

@@ -45,41 +45,23 @@ impl Sources {
 
     /// Environment variables; those that do not begin with `MADANG__` are none of ours.
     pub fn env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.env.extend(
-            variables
-                .into_iter()
-                .filter(|(name, _)| name.starts_with(ENV_PREFIX)),
-        );
+        self.env.extend(variables.into_iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)));
         self
     }
 
     /// A file that has to be there.
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
-        Self {
-            file: Some(path.into()),
-            file_required: true,
-            ..self
-        }
+        Self { file: Some(path.into()), file_required: true, ..self }
     }
 
     /// A file that counts where it is there.
     pub fn file_if_there(self, path: impl Into<PathBuf>) -> Self {
-        Self {
-            file: Some(path.into()),
-            file_required: false,
-            ..self
-        }
+        Self { file: Some(path.into()), file_required: false, ..self }
     }
 
     /// A command-line flag (`--port`) that sets `key`, if it was given.
-    pub fn flag(
-        mut self,
-        key: &'static str,
-        flag: &'static str,
-        value: Option<impl ToString>,
-    ) -> Self {
-        self.flags
-            .extend(value.map(|value| (key, flag, value.to_string())));
+    pub fn flag(mut self, key: &'static str, flag: &'static str, value: Option<impl ToString>) -> Self {
+        self.flags.extend(value.map(|value| (key, flag, value.to_string())));
         self
     }
 }
@@ -122,31 +104,18 @@ pub struct Problems(pub Vec<Problem>);
 impl Problems {
     /// Notes that the value of `key` (`part.key`) will not do. The message must not hold a secret.
     pub fn add(&mut self, key: &str, message: impl Into<String>) {
-        self.0.push(Problem {
-            key: key.to_owned(),
-            origin: String::new(),
-            message: message.into(),
-        });
+        self.0.push(Problem { key: key.to_owned(), origin: String::new(), message: message.into() });
     }
 
     fn add_from(&mut self, key: &str, origin: &str, message: impl Into<String>) {
-        self.0.push(Problem {
-            key: key.to_owned(),
-            origin: origin.to_owned(),
-            message: message.into(),
-        });
+        self.0.push(Problem { key: key.to_owned(), origin: origin.to_owned(), message: message.into() });
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is not right:")?;
-        for Problem {
-            key,
-            origin,
-            message,
-        } in &self.0
-        {
+        for Problem { key, origin, message } in &self.0 {
             write!(f, "\n  {key}: {message} ({origin})")?;
         }
         Ok(())
@@ -165,12 +134,7 @@ pub fn load<T: Settings>(defaults: &str, sources: &Sources) -> Result<Loaded<T>,
             return Err(problems);
         }
     };
-    let mut reader = Reader {
-        values: defaults.clone(),
-        defaults,
-        origins: Origins::new(),
-        problems,
-    };
+    let mut reader = Reader { values: defaults.clone(), defaults, origins: Origins::new(), problems };
     reader.read_file(sources);
     for (name, text) in &sources.env {
         let key = name[ENV_PREFIX.len()..].to_lowercase().replace("__", ".");
@@ -195,9 +159,7 @@ impl Reader {
         let origin = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound && !sources.file_required =>
-            {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !sources.file_required => {
                 return;
             }
             Err(error) => return self.problems.add_from("(file)", &origin, error.to_string()),
@@ -210,14 +172,8 @@ impl Reader {
             }
             Err(error) => {
                 // Only the message: the full text quotes the line, and a line may hold a secret.
-                let line = error
-                    .span()
-                    .map_or(0, |span| text[..span.start].lines().count().max(1));
-                self.problems.add_from(
-                    "(file)",
-                    &origin,
-                    format!("line {line}: {}", error.message()),
-                );
+                let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+                self.problems.add_from("(file)", &origin, format!("line {line}: {}", error.message()));
             }
         }
     }
@@ -226,16 +182,9 @@ impl Reader {
         self.set(key, origin, |default| parsed(text, default));
     }
 
-    fn set(
-        &mut self,
-        key: &str,
-        origin: &str,
-        value: impl FnOnce(&Value) -> Result<Value, &'static str>,
-    ) {
+    fn set(&mut self, key: &str, origin: &str, value: impl FnOnce(&Value) -> Result<Value, &'static str>) {
         match self.defaults.get(key).map(value) {
-            None => self
-                .problems
-                .add_from(key, origin, "there is no such setting"),
+            None => self.problems.add_from(key, origin, "there is no such setting"),
             Some(Err(message)) => self.problems.add_from(key, origin, message),
             Some(Ok(value)) => {
                 self.values.insert(key.to_owned(), value);
@@ -247,41 +196,26 @@ impl Reader {
     /// Makes the typed settings; a value that will not do is noted and replaced by its default, to find the others.
     fn finish<T: Settings>(mut self) -> Result<Loaded<T>, Problems> {
         let settings = loop {
-            let error = match serde_path_to_error::deserialize::<_, T>(Value::Table(nested(
-                &self.values,
-            ))) {
+            let error = match serde_path_to_error::deserialize::<_, T>(Value::Table(nested(&self.values))) {
                 Ok(settings) => break settings,
                 Err(error) => error,
             };
             let path = error.path().to_string();
             let key = path.split('[').next().unwrap_or_default().to_owned();
             let Some(origin) = self.origins.remove(&key) else {
-                self.problems
-                    .add_from(&path, "embedded", error.inner().message());
+                self.problems.add_from(&path, "embedded", error.inner().message());
                 return Err(self.problems);
             };
-            self.problems
-                .add_from(&key, &origin, error.inner().message());
+            self.problems.add_from(&key, &origin, error.inner().message());
             self.values.insert(key.clone(), self.defaults[&key].clone());
         };
         let mut found = Problems::default();
         settings.check(&mut found);
         for problem in found.0 {
-            let origin = self
-                .origins
-                .get(&problem.key)
-                .map_or("default", String::as_str);
-            self.problems
-                .add_from(&problem.key, origin, problem.message);
+            let origin = self.origins.get(&problem.key).map_or("default", String::as_str);
+            self.problems.add_from(&problem.key, origin, problem.message);
         }
-        if self.problems.0.is_empty() {
-            Ok(Loaded {
-                settings,
-                origins: self.origins,
-            })
-        } else {
-            Err(self.problems)
-        }
+        if self.problems.0.is_empty() { Ok(Loaded { settings, origins: self.origins }) } else { Err(self.problems) }
     }
 }
 
@@ -291,11 +225,7 @@ fn leaves(table: &Table) -> BTreeMap<String, Value> {
     for (name, value) in table {
         match value {
             Value::Table(part) => {
-                out.extend(
-                    leaves(part)
-                        .into_iter()
-                        .map(|(key, value)| (format!("{name}.{key}"), value)),
-                );
+                out.extend(leaves(part).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             }
             value => {
                 out.insert(name.clone(), value.clone());
@@ -320,9 +250,7 @@ fn insert(table: &mut Table, key: &str, value: &Value) {
             table.insert(key.to_owned(), value.clone());
         }
         Some((part, rest)) => {
-            let inner = table
-                .entry(part)
-                .or_insert_with(|| Value::Table(Table::new()));
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
             // Keys come from a table, so that none is both a value and a part.
             if let Value::Table(inner) = inner {
                 insert(inner, rest, value);
@@ -348,13 +276,8 @@ fn parsed(text: &str, default: &Value) -> Result<Value, &'static str> {
         Value::Float(_) => text.trim().parse().ok().map(Value::Float),
         Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
         Value::Array(_) => {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
-            Some(Value::Array(
-                items.map(|item| Value::String(item.to_owned())).collect(),
-            ))
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
         }
         Value::Datetime(_) | Value::Table(_) => None,
     };

@@ -116,7 +116,11 @@ impl Db {
         metrics::histogram!("madang_db_write_seconds", "db" => self.0.name).record(held.as_secs_f64());
         if held > WRITE_HOLD_MAX {
             metrics::counter!("madang_db_write_slow_total", "db" => self.0.name).increment(1);
-            tracing::debug!(db = self.0.name, held_ms = held.as_millis() as u64, "a write transaction held its writer long");
+            tracing::debug!(
+                db = self.0.name,
+                held_ms = held.as_millis() as u64,
+                "a write transaction held its writer long"
+            );
         }
     }
 

@@ -40,19 +40,14 @@ pub enum KeyStore<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error("{} cannot be read or written", path.display())]
-    File {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     #[error("{} does not hold a key of 32 bytes; put the right file back from your backup", .0.display())]
     DamagedFile(PathBuf),
     #[error("the row of the {0} key does not hold a key; restore the database's table `secret`")]
     DamagedRow(&'static str),
     #[error("the {0} key is sealed: set MADANG__SECRET to the secret it was sealed with")]
     SecretMissing(&'static str),
-    #[error(
-        "MADANG__SECRET does not open the {0} key: it is not the secret the key was sealed with"
-    )]
+    #[error("MADANG__SECRET does not open the {0} key: it is not the secret the key was sealed with")]
     SecretWrong(&'static str),
     #[error("the yard's name {0:?} is damaged: it has 1 to 128 characters and no white space")]
     DamagedName(String),
@@ -70,13 +65,8 @@ impl Keys {
         };
         let name = &keys.yard_name;
         // The name is part of signed notes, where it may hold neither white space nor `+`.
-        let fits = (1..=128).contains(&name.len())
-            && !name.contains(|c: char| c.is_whitespace() || c == '+');
-        if fits {
-            Ok(keys)
-        } else {
-            Err(KeysError::DamagedName(keys.yard_name))
-        }
+        let fits = (1..=128).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c == '+');
+        if fits { Ok(keys) } else { Err(KeysError::DamagedName(keys.yard_name)) }
     }
 }
 
@@ -88,23 +78,15 @@ const PERSON: &str = "person";
 
 /// What a yard without a name is called: the host[:port] of its address, else after its log's public key.
 fn fresh_name(public_url: &str, log: &[u8; 32]) -> String {
-    let authority = public_url
-        .parse::<http::Uri>()
-        .ok()
-        .and_then(|url| url.authority().cloned());
+    let authority = public_url.parse::<http::Uri>().ok().and_then(|url| url.authority().cloned());
     match authority {
         Some(authority) => {
             let host = authority.host().to_ascii_lowercase();
-            authority
-                .port_u16()
-                .map_or(host.clone(), |port| format!("{host}:{port}"))
+            authority.port_u16().map_or(host.clone(), |port| format!("{host}:{port}"))
         }
         None => {
             let public = ed25519_dalek::SigningKey::from_bytes(log).verifying_key();
-            format!(
-                "yard-{}",
-                hex::encode(&Sha256::digest(public.as_bytes())[..8])
-            )
+            format!("yard-{}", hex::encode(&Sha256::digest(public.as_bytes())[..8]))
         }
     }
 }

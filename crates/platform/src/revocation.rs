@@ -51,10 +51,7 @@ impl Revocations {
     pub fn is_revoked(&self, token: &Verified) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.sessions.contains_key(&token.caller.session)
-            || known
-                .users
-                .get(&token.caller.user)
-                .is_some_and(|at_ms| token.iat_ms <= *at_ms)
+            || known.users.get(&token.caller.user).is_some_and(|at_ms| token.iat_ms <= *at_ms)
     }
 
     /// Everything revoked up to the moment `asked` is known by now. Entries too old to matter at `now_ms` (Unix
@@ -71,11 +68,7 @@ impl Revocations {
 
     /// Could a revocation older than [`STALE_AFTER`] be unknown here? So it is until the first catching up.
     pub fn is_stale(&self, now: Instant) -> bool {
-        let caught_up = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .caught_up;
+        let caught_up = self.0.read().unwrap_or_else(PoisonError::into_inner).caught_up;
         caught_up.is_none_or(|at| now.saturating_duration_since(at) > STALE_AFTER)
     }
 
@@ -108,27 +101,15 @@ mod tests {
             session: SessionId(Uuid::from_u128(session)),
             rehearsal: None,
         };
-        Verified {
-            caller: Arc::new(caller),
-            iat_ms,
-            exp: iat_ms / 1_000 + 900,
-        }
+        Verified { caller: Arc::new(caller), iat_ms, exp: iat_ms / 1_000 + 900 }
     }
 
     fn session_ended(session: u128, at_ms: i64) -> Revoked {
-        Revoked {
-            session_id: Some(SessionId(Uuid::from_u128(session))),
-            user_id: None,
-            at_ms,
-        }
+        Revoked { session_id: Some(SessionId(Uuid::from_u128(session))), user_id: None, at_ms }
     }
 
     fn person_revoked(user: u128, at_ms: i64) -> Revoked {
-        Revoked {
-            session_id: None,
-            user_id: Some(UserId(Uuid::from_u128(user))),
-            at_ms,
-        }
+        Revoked { session_id: None, user_id: Some(UserId(Uuid::from_u128(user))), at_ms }
     }
 
     #[test]
@@ -137,10 +118,7 @@ mod tests {
         assert!(!revocations.is_revoked(&token(1, 10, NOW_MS)));
         revocations.clone().apply(&[session_ended(10, NOW_MS)]);
         assert!(revocations.is_revoked(&token(1, 10, NOW_MS)));
-        assert!(
-            revocations.is_revoked(&token(1, 10, NOW_MS + 1)),
-            "an ended session never comes back"
-        );
+        assert!(revocations.is_revoked(&token(1, 10, NOW_MS + 1)), "an ended session never comes back");
         assert!(!revocations.is_revoked(&token(1, 11, NOW_MS)));
     }
 
@@ -152,10 +130,7 @@ mod tests {
         assert!(!revocations.is_revoked(&token(1, 10, NOW_MS + 1)));
         assert!(!revocations.is_revoked(&token(2, 10, NOW_MS)));
         revocations.apply(&[person_revoked(1, NOW_MS - 5_000)]);
-        assert!(
-            revocations.is_revoked(&token(1, 10, NOW_MS)),
-            "an older entry must not undo a newer one"
-        );
+        assert!(revocations.is_revoked(&token(1, 10, NOW_MS)), "an older entry must not undo a newer one");
     }
 
     #[test]

@@ -14,10 +14,8 @@ use tracing_subscriber::{Layer, Registry, reload};
 use crate::config::{self, LogFormat};
 
 /// Buckets of every histogram in seconds: from a cached answer to the longest a handler may take.
-const SECONDS_BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 30.0,
-];
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
 /// Samples lie in memory until they are counted into buckets.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,24 +38,15 @@ pub fn start(settings: &config::Telemetry) -> anyhow::Result<Telemetry> {
         .with(lines(settings.log_format, std::io::stderr))
         .try_init()
         .context("logs were already set up")?;
-    let prometheus = builder()?
-        .install_recorder()
-        .context("metrics were already set up")?;
+    let prometheus = builder()?.install_recorder().context("metrics were already set up")?;
     describe();
-    Ok(RUNNING
-        .get_or_init(|| Telemetry {
-            filter: handle,
-            prometheus,
-        })
-        .clone())
+    Ok(RUNNING.get_or_init(|| Telemetry { filter: handle, prometheus }).clone())
 }
 
 impl Telemetry {
     /// Changes what is logged from now on, e.g. `info,platform::db=debug`.
     pub fn set_level(&self, level: &str) -> anyhow::Result<()> {
-        self.filter
-            .reload(filter(level)?)
-            .context("the log's filter is gone")
+        self.filter.reload(filter(level)?).context("the log's filter is gone")
     }
 
     /// All metrics in Prometheus' text format.
@@ -88,21 +77,16 @@ pub fn check_level(level: &str) -> Result<(), LevelError> {
 
 fn filter(level: &str) -> Result<Targets, LevelError> {
     // Why not `Targets`' own parser: it takes a misspelt level for the name of a part.
-    level
-        .split(',')
-        .map(str::trim)
-        .try_fold(Targets::new(), |targets, item| {
-            let (part, level) = item
-                .split_once('=')
-                .map_or((None, item), |(part, level)| (Some(part), level));
-            match (part, level.parse::<LevelFilter>()) {
-                // The library reads an empty level as `error`.
-                _ if level.is_empty() || part == Some("") => Err(LevelError(item.to_owned())),
-                (None, Ok(level)) => Ok(targets.with_default(level)),
-                (Some(part), Ok(level)) => Ok(targets.with_target(part, level)),
-                (_, Err(_)) => Err(LevelError(item.to_owned())),
-            }
-        })
+    level.split(',').map(str::trim).try_fold(Targets::new(), |targets, item| {
+        let (part, level) = item.split_once('=').map_or((None, item), |(part, level)| (Some(part), level));
+        match (part, level.parse::<LevelFilter>()) {
+            // The library reads an empty level as `error`.
+            _ if level.is_empty() || part == Some("") => Err(LevelError(item.to_owned())),
+            (None, Ok(level)) => Ok(targets.with_default(level)),
+            (Some(part), Ok(level)) => Ok(targets.with_target(part, level)),
+            (_, Err(_)) => Err(LevelError(item.to_owned())),
+        }
+    })
 }
 
 /// How an event becomes a line.
@@ -113,12 +97,7 @@ where
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         LogFormat::Text => lines.boxed(),
     }
 }
@@ -133,13 +112,8 @@ fn describe() {
     metrics::describe_gauge!("process_resident_memory_bytes", "Resident memory");
     metrics::describe_gauge!("process_open_fds", "Open file descriptors");
     metrics::describe_gauge!("process_threads", "Threads");
-    metrics::describe_gauge!(
-        "process_start_time_seconds",
-        "Start of the process since the Unix epoch"
-    );
-    let started = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    metrics::describe_gauge!("process_start_time_seconds", "Start of the process since the Unix epoch");
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("process_start_time_seconds").set(started.as_secs_f64());
 }
 
@@ -187,45 +161,25 @@ mod tests {
             observe_process();
         });
         let text = recorder.handle().render();
-        assert!(
-            text.contains("madang_test_seconds_bucket{le=\"0.001\"} 0"),
-            "{text}"
-        );
-        assert!(
-            text.contains("madang_test_seconds_bucket{le=\"0.0025\"} 1"),
-            "{text}"
-        );
-        for name in [
-            "process_resident_memory_bytes",
-            "process_open_fds",
-            "process_threads",
-            "process_start_time_seconds",
-        ] {
-            let line = text
-                .lines()
-                .find(|line| line.starts_with(name))
-                .unwrap_or_default();
-            let value: f64 = line
-                .rsplit(' ')
-                .next()
-                .and_then(|value| value.parse().ok())
-                .unwrap_or_default();
+        assert!(text.contains("madang_test_seconds_bucket{le=\"0.001\"} 0"), "{text}");
+        assert!(text.contains("madang_test_seconds_bucket{le=\"0.0025\"} 1"), "{text}");
+        for name in
+            ["process_resident_memory_bytes", "process_open_fds", "process_threads", "process_start_time_seconds"]
+        {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            let value: f64 = line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_default();
             assert!(value >= 1.0, "{name} in {text}");
         }
     }
 
     #[test]
     fn the_level_changes_at_run_time() {
-        let settings = |log_level: &str| config::Telemetry {
-            log_level: log_level.to_owned(),
-            log_format: LogFormat::Json,
-        };
+        let settings =
+            |log_level: &str| config::Telemetry { log_level: log_level.to_owned(), log_format: LogFormat::Json };
         let telemetry = start(&settings("warn")).expect("start");
         let again = start(&settings("trace")).expect("the running one");
         assert!(!tracing::enabled!(tracing::Level::INFO));
-        again
-            .set_level("info,elsewhere=debug")
-            .expect("change the level");
+        again.set_level("info,elsewhere=debug").expect("change the level");
         assert!(tracing::enabled!(tracing::Level::INFO));
         assert!(!tracing::enabled!(tracing::Level::DEBUG));
         assert!(tracing::enabled!(target: "elsewhere", tracing::Level::DEBUG));
@@ -253,8 +207,7 @@ mod tests {
     fn an_event_is_one_json_object_a_line() {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber =
-            tracing_subscriber::registry().with(lines(LogFormat::Json, move || writer.clone()));
+        let subscriber = tracing_subscriber::registry().with(lines(LogFormat::Json, move || writer.clone()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(race.id = 7, "a message\nof two lines");
         });

@@ -70,11 +70,7 @@ impl TokenKey {
         let signing = SigningKey::from_bytes(&seed);
         let kid = kid(signing.verifying_key().as_bytes());
         let header = header(&kid);
-        Self {
-            signing,
-            header,
-            kid,
-        }
+        Self { signing, header, kid }
     }
 
     /// A token that says `claims`. Some 20 µs of work: many at once belong off the async threads.
@@ -183,13 +179,7 @@ impl TokenVerifier {
 impl Verified {
     fn of(claims: Claims) -> Self {
         let Claims { sub, name, role, sid, iat_ms, exp, reh } = claims;
-        let caller = Caller {
-            user: sub,
-            username: name.into(),
-            role,
-            session: sid,
-            rehearsal: reh,
-        };
+        let caller = Caller { user: sub, username: name.into(), role, session: sid, rehearsal: reh };
         Self { caller: Arc::new(caller), iat_ms, exp }
     }
 }

@@ -32,10 +32,7 @@ pub struct Disk {
 impl Disk {
     /// `root` is canonical, as are the paths SQLite hands to its VFS.
     pub fn new(root: PathBuf) -> Disk {
-        Disk {
-            root,
-            state: Mutex::default(),
-        }
+        Disk { root, state: Mutex::default() }
     }
 
     pub fn holds(&self, path: &Path) -> bool {
@@ -107,13 +104,7 @@ impl State {
     }
 
     pub fn write(&mut self, id: NodeId, offset: u64, bytes: &[u8]) {
-        self.record(
-            id,
-            Change::Write {
-                offset,
-                bytes: bytes.into(),
-            },
-        );
+        self.record(id, Change::Write { offset, bytes: bytes.into() });
     }
 
     pub fn truncate(&mut self, id: NodeId, len: u64) {
@@ -122,9 +113,7 @@ impl State {
 
     /// The number of changes ever made to a file: what a sync that begins now covers.
     pub fn changes(&self, id: NodeId) -> u64 {
-        self.nodes
-            .get(&id)
-            .map_or(0, |node| node.synced + node.unsynced.len() as u64)
+        self.nodes.get(&id).map_or(0, |node| node.synced + node.unsynced.len() as u64)
     }
 
     /// A sync ended that covers the file's first `changes` changes.
@@ -134,11 +123,7 @@ impl State {
         };
         node.settle(changes.saturating_sub(node.synced) as usize);
 
-        let name = self
-            .live
-            .iter()
-            .find(|(_, live)| **live == id)
-            .map(|(path, _)| path.clone());
+        let name = self.live.iter().find(|(_, live)| **live == id).map(|(path, _)| path.clone());
         if let Some(path) = name
             && self.durable.get(&path) != Some(&id)
         {
@@ -176,12 +161,7 @@ impl State {
 
     fn insert(&mut self, path: &Path, identity: Identity, bytes: Vec<u8>) -> NodeId {
         self.created += 1;
-        let node = Node {
-            identity,
-            bytes: Arc::new(bytes),
-            unsynced: Vec::new(),
-            synced: 0,
-        };
+        let node = Node { identity, bytes: Arc::new(bytes), unsynced: Vec::new(), synced: 0 };
         self.nodes.insert(self.created, node);
         self.live.insert(path.to_owned(), self.created);
         self.created
@@ -201,22 +181,13 @@ impl State {
     fn sync_names(&mut self, path: &Path) {
         let dir = path.parent();
         self.durable.retain(|path, _| path.parent() != dir);
-        self.durable.extend(
-            self.live
-                .iter()
-                .filter(|(path, _)| path.parent() == dir)
-                .map(|(path, id)| (path.clone(), *id)),
-        );
+        self.durable
+            .extend(self.live.iter().filter(|(path, _)| path.parent() == dir).map(|(path, id)| (path.clone(), *id)));
         self.prune();
     }
 
     fn prune(&mut self) {
-        let named: BTreeSet<NodeId> = self
-            .live
-            .values()
-            .chain(self.durable.values())
-            .copied()
-            .collect();
+        let named: BTreeSet<NodeId> = self.live.values().chain(self.durable.values()).copied().collect();
         self.nodes.retain(|id, _| named.contains(id));
     }
 }
@@ -245,14 +216,8 @@ impl Node {
         let mut bytes = self.bytes.to_vec();
         let mut pieces: Vec<Piece> = match survivors {
             Survivors::None => Vec::new(),
-            Survivors::Writes | Survivors::All => {
-                self.unsynced.iter().map(Change::as_piece).collect()
-            }
-            Survivors::Sectors => self
-                .unsynced
-                .iter()
-                .flat_map(|change| change.sectors())
-                .collect(),
+            Survivors::Writes | Survivors::All => self.unsynced.iter().map(Change::as_piece).collect(),
+            Survivors::Sectors => self.unsynced.iter().flat_map(|change| change.sectors()).collect(),
         };
         if survivors != Survivors::All {
             pieces.retain(|_| rng.random_bool(kept));
@@ -260,11 +225,7 @@ impl Node {
         }
         for piece in pieces {
             let tear = survivors == Survivors::Sectors && rng.random_ratio(1, TORN_ONE_IN);
-            if tear {
-                piece.torn(rng).apply(&mut bytes)
-            } else {
-                piece.apply(&mut bytes)
-            }
+            if tear { piece.torn(rng).apply(&mut bytes) } else { piece.apply(&mut bytes) }
         }
         bytes
     }
@@ -279,10 +240,7 @@ enum Change {
 impl Change {
     fn as_piece(&self) -> Piece<'_> {
         match self {
-            Change::Write { offset, bytes } => Piece::Write {
-                offset: *offset,
-                bytes,
-            },
+            Change::Write { offset, bytes } => Piece::Write { offset: *offset, bytes },
             Change::Truncate { len } => Piece::Truncate { len: *len },
         }
     }
@@ -296,10 +254,7 @@ impl Change {
         while !rest.is_empty() {
             let room = (SECTOR_BYTES - offset % SECTOR_BYTES) as usize;
             let (sector, after) = rest.split_at(room.min(rest.len()));
-            sectors.push(Piece::Write {
-                offset,
-                bytes: sector,
-            });
+            sectors.push(Piece::Write { offset, bytes: sector });
             offset += sector.len() as u64;
             rest = after;
         }
@@ -317,10 +272,9 @@ enum Piece<'a> {
 impl Piece<'_> {
     fn torn(self, rng: &mut StdRng) -> Self {
         match self {
-            Piece::Write { offset, bytes } => Piece::Write {
-                offset,
-                bytes: &bytes[..rng.random_range(0..=bytes.len())],
-            },
+            Piece::Write { offset, bytes } => {
+                Piece::Write { offset, bytes: &bytes[..rng.random_range(0..=bytes.len())] }
+            }
             Piece::Truncate { .. } => self,
         }
     }
@@ -352,10 +306,7 @@ fn copy_strangers(state: &State, from: &Path, target: &Path, root: &Path) -> io:
         if kind.is_dir() {
             fs::create_dir_all(&to)?;
             copy_strangers(state, &path, target, root)?;
-        } else if kind.is_file()
-            && !state.live.contains_key(&path)
-            && !path.to_string_lossy().ends_with("-shm")
-        {
+        } else if kind.is_file() && !state.live.contains_key(&path) && !path.to_string_lossy().ends_with("-shm") {
             match fs::copy(&path, &to) {
                 // A file that is not SQLite's may vanish at any time.
                 Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}

@@ -40,12 +40,7 @@ pub enum Survivors {
 
 impl Survivors {
     /// Every kind, for tests that take turns.
-    pub const EACH: [Survivors; 4] = [
-        Survivors::None,
-        Survivors::Writes,
-        Survivors::Sectors,
-        Survivors::All,
-    ];
+    pub const EACH: [Survivors; 4] = [Survivors::None, Survivors::Writes, Survivors::Sectors, Survivors::All];
 }
 
 /// One directory whose SQLite files are watched; until it is dropped.

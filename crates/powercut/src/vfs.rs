@@ -12,18 +12,16 @@ use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libsqlite3_sys::{
-    SQLITE_FCNTL_CHUNK_SIZE, SQLITE_FCNTL_MMAP_SIZE, SQLITE_FCNTL_SIZE_HINT,
-    SQLITE_IOCAP_POWERSAFE_OVERWRITE, SQLITE_IOCAP_SUBPAGE_READ, SQLITE_IOERR, SQLITE_IOERR_READ,
-    SQLITE_NOTFOUND, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL,
-    SQLITE_OPEN_SUPER_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_FCNTL_CHUNK_SIZE, SQLITE_FCNTL_MMAP_SIZE, SQLITE_FCNTL_SIZE_HINT, SQLITE_IOCAP_POWERSAFE_OVERWRITE,
+    SQLITE_IOCAP_SUBPAGE_READ, SQLITE_IOERR, SQLITE_IOERR_READ, SQLITE_NOTFOUND, SQLITE_OK, SQLITE_OPEN_MAIN_DB,
+    SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_SUPER_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64,
+    sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 use crate::disk::{Disk, Identity, NodeId};
 
 /// The kinds of file that must outlive a power cut; temporary files need not.
-const LASTING: c_int =
-    SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL;
+const LASTING: c_int = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL;
 
 static DISKS: Mutex<Vec<Arc<Disk>>> = Mutex::new(Vec::new());
 
@@ -32,9 +30,7 @@ pub fn register() -> io::Result<()> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     match *REGISTERED.get_or_init(register_once) {
         SQLITE_OK => Ok(()),
-        code => Err(io::Error::other(format!(
-            "registering the VFS failed with SQLite's code {code}"
-        ))),
+        code => Err(io::Error::other(format!("registering the VFS failed with SQLite's code {code}"))),
     }
 }
 
@@ -186,11 +182,7 @@ unsafe extern "C" fn open(
             call!(real, xClose);
             return SQLITE_IOERR_READ;
         };
-        file.cast::<File>().write(File {
-            base: sqlite3_file { pMethods: &METHODS },
-            disk,
-            node,
-        });
+        file.cast::<File>().write(File { base: sqlite3_file { pMethods: &METHODS }, disk, node });
         SQLITE_OK
     }
 }
@@ -223,23 +215,14 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     }
 }
 
-unsafe extern "C" fn write(
-    file: *mut sqlite3_file,
-    from: *const c_void,
-    len: c_int,
-    offset: sqlite3_int64,
-) -> c_int {
+unsafe extern "C" fn write(file: *mut sqlite3_file, from: *const c_void, len: c_int, offset: sqlite3_int64) -> c_int {
     // SAFETY: the file was filled in by `open`; `from` has `len` bytes, which is not negative.
     unsafe {
         let File { disk, node, .. } = &*file.cast::<File>();
         let mut state = disk.lock();
         let code = call!(real_of(file), xWrite, from, len, offset);
         if code == SQLITE_OK {
-            state.write(
-                *node,
-                offset as u64,
-                slice::from_raw_parts(from.cast(), len as usize),
-            );
+            state.write(*node, offset as u64, slice::from_raw_parts(from.cast(), len as usize));
         }
         code
     }
@@ -272,16 +255,10 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     }
 }
 
-unsafe extern "C" fn file_control(
-    file: *mut sqlite3_file,
-    operation: c_int,
-    argument: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn file_control(file: *mut sqlite3_file, operation: c_int, argument: *mut c_void) -> c_int {
     match operation {
         // These would let the platform change the file unseen, by mapping it or by growing it ahead. All are hints.
-        SQLITE_FCNTL_MMAP_SIZE | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_SIZE_HINT => {
-            SQLITE_NOTFOUND
-        }
+        SQLITE_FCNTL_MMAP_SIZE | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_SIZE_HINT => SQLITE_NOTFOUND,
         // SAFETY: as in `pass_on`.
         _ => unsafe { call!(real_of(file), xFileControl, operation, argument) },
     }
@@ -318,15 +295,7 @@ unsafe fn contents(real: *mut sqlite3_file) -> Option<Vec<u8>> {
     for (index, chunk) in bytes.chunks_mut(CHUNK_BYTES).enumerate() {
         let offset = (index * CHUNK_BYTES) as sqlite3_int64;
         // SAFETY: the chunk has the length given with it, at most `CHUNK_BYTES`.
-        let code = unsafe {
-            call!(
-                real,
-                xRead,
-                chunk.as_mut_ptr().cast(),
-                chunk.len() as c_int,
-                offset
-            )
-        };
+        let code = unsafe { call!(real, xRead, chunk.as_mut_ptr().cast(), chunk.len() as c_int, offset) };
         if code != SQLITE_OK {
             return None;
         }
@@ -343,9 +312,7 @@ unsafe fn watched<'a>(name: *const c_char) -> Option<(&'a Path, Arc<Disk>)> {
         return None;
     }
     // SAFETY: promised by the caller.
-    let path = Path::new(OsStr::from_bytes(
-        unsafe { CStr::from_ptr(name) }.to_bytes(),
-    ));
+    let path = Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes()));
     let disk = disks().iter().find(|disk| disk.holds(path)).cloned()?;
     Some((path, disk))
 }
@@ -355,7 +322,5 @@ fn disks() -> MutexGuard<'static, Vec<Arc<Disk>>> {
 }
 
 fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path)
-        .ok()
-        .map(|metadata| (metadata.dev(), metadata.ino()))
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }

@@ -33,12 +33,8 @@ struct Setting {
     reopen: bool,
 }
 
-const WAL_FULL: Setting = Setting {
-    journal: SqliteJournalMode::Wal,
-    synchronous: SqliteSynchronous::Full,
-    writers: 3,
-    reopen: false,
-};
+const WAL_FULL: Setting =
+    Setting { journal: SqliteJournalMode::Wal, synchronous: SqliteSynchronous::Full, writers: 3, reopen: false };
 
 impl Setting {
     async fn connect(self, path: &Path) -> SqliteConnection {
@@ -70,47 +66,28 @@ impl Load {
         let dir = TempDir::new().unwrap();
         let power = powercut::install(dir.path()).unwrap();
         let path = dir.path().join("load.db");
-        let safe = Setting {
-            synchronous: SqliteSynchronous::Extra,
-            ..setting
-        };
+        let safe = Setting { synchronous: SqliteSynchronous::Extra, ..setting };
         let mut schema = safe.connect(&path).await;
         sqlx::raw_sql(SCHEMA).execute(&mut schema).await.unwrap();
         schema.close().await.unwrap();
 
-        let acknowledged: Arc<Vec<AtomicU64>> =
-            Arc::new((0..setting.writers).map(|_| AtomicU64::new(0)).collect());
+        let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..setting.writers).map(|_| AtomicU64::new(0)).collect());
         let stop = Arc::new(AtomicBool::new(false));
         let writers = (0..setting.writers)
             .map(|writer| {
                 let (path, acknowledged, stop) = (path.clone(), acknowledged.clone(), stop.clone());
-                tokio::spawn(async move {
-                    write(setting, &path, writer, &acknowledged[writer], &stop).await
-                })
+                tokio::spawn(async move { write(setting, &path, writer, &acknowledged[writer], &stop).await })
             })
             .collect();
-        Load {
-            power,
-            acknowledged,
-            stop,
-            writers,
-            dir,
-        }
+        Load { power, acknowledged, stop, writers, dir }
     }
 
     /// Cuts the power, and opens what it left: how many changes were at stake, and what is wrong with the image.
     async fn cut(&self, seed: u64, survivors: Survivors) -> (usize, Result<(), Wrong>) {
         let image = TempDir::new().unwrap();
-        let acknowledged: Vec<u64> = self
-            .acknowledged
-            .iter()
-            .map(|count| count.load(SeqCst))
-            .collect();
+        let acknowledged: Vec<u64> = self.acknowledged.iter().map(|count| count.load(SeqCst)).collect();
         let unsynced = self.power.cut(seed, image.path(), survivors).unwrap();
-        (
-            unsynced,
-            check(&image.path().join("load.db"), &acknowledged).await,
-        )
+        (unsynced, check(&image.path().join("load.db"), &acknowledged).await)
     }
 
     async fn finish(mut self) -> u64 {
@@ -119,10 +96,7 @@ impl Load {
             writer.await.unwrap();
         }
         drop(self.dir);
-        self.acknowledged
-            .iter()
-            .map(|count| count.load(SeqCst))
-            .sum()
+        self.acknowledged.iter().map(|count| count.load(SeqCst)).sum()
     }
 }
 
@@ -133,20 +107,10 @@ enum Wrong {
     /// A transaction is there in part.
     Halved { writer: usize, n: i64 },
     /// An acknowledged transaction is missing.
-    Lost {
-        writer: usize,
-        acknowledged: u64,
-        found: i64,
-    },
+    Lost { writer: usize, acknowledged: u64, found: i64 },
 }
 
-async fn write(
-    setting: Setting,
-    path: &Path,
-    writer: usize,
-    acknowledged: &AtomicU64,
-    stop: &AtomicBool,
-) {
+async fn write(setting: Setting, path: &Path, writer: usize, acknowledged: &AtomicU64, stop: &AtomicBool) {
     let mut connection = setting.connect(path).await;
     let mut n = 0;
     while !stop.load(SeqCst) {
@@ -173,10 +137,7 @@ async fn write(
         acknowledged.store(n as u64, SeqCst);
         if setting.journal == SqliteJournalMode::Wal && n % 40 == 0 {
             // Shortens the log to nothing where no other connection is in the way; a busy one is no error.
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .execute(&mut connection)
-                .await
-                .unwrap();
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
         }
         if setting.reopen {
             connection.close().await.unwrap();
@@ -189,22 +150,16 @@ async fn write(
 /// Of lengths from some bytes to some pages, and different for each transaction.
 fn body(writer: usize, n: i64, part: i64) -> Vec<u8> {
     let len = 40 + (n * 797 + part * 4001) % 6000;
-    (0..len)
-        .map(|at| (at * 31 + n * 7 + part + writer as i64) as u8)
-        .collect()
+    (0..len).map(|at| (at * 31 + n * 7 + part + writer as i64) as u8).collect()
 }
 
 async fn check(path: &Path, acknowledged: &[u64]) -> Result<(), Wrong> {
     let corrupt = |error: sqlx::Error| Wrong::Corrupt(error.to_string());
     // The image is not written to again, so it needs no syncs.
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .synchronous(SqliteSynchronous::Off);
+    let options = SqliteConnectOptions::new().filename(path).synchronous(SqliteSynchronous::Off);
     let mut connection = options.connect().await.map_err(corrupt)?;
-    let verdict: String = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(corrupt)?;
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut connection).await.map_err(corrupt)?;
     if verdict != "ok" {
         return Err(Wrong::Corrupt(verdict));
     }
@@ -218,28 +173,19 @@ async fn check(path: &Path, acknowledged: &[u64]) -> Result<(), Wrong> {
         if found != count {
             return Err(Wrong::Halved { writer, n: found });
         }
-        let bodies =
-            sqlx::query("SELECT n, part, bytes FROM body WHERE writer = ? ORDER BY n, part")
-                .bind(writer as i64)
-                .fetch_all(&mut connection)
-                .await
-                .map_err(corrupt)?;
-        let seen: Vec<(i64, i64, Vec<u8>)> = bodies
-            .iter()
-            .map(|row| (row.get(0), row.get(1), row.get(2)))
-            .collect();
+        let bodies = sqlx::query("SELECT n, part, bytes FROM body WHERE writer = ? ORDER BY n, part")
+            .bind(writer as i64)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(corrupt)?;
+        let seen: Vec<(i64, i64, Vec<u8>)> = bodies.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
         let first = (found - SLOTS + 1).max(1);
-        let expected = (first..=found)
-            .flat_map(|n| (0..ROWS).map(move |part| (n, part, body(writer, n, part))));
+        let expected = (first..=found).flat_map(|n| (0..ROWS).map(move |part| (n, part, body(writer, n, part))));
         if !expected.eq(seen) {
             return Err(Wrong::Halved { writer, n: found });
         }
         if found < *acknowledged as i64 {
-            return Err(Wrong::Lost {
-                writer,
-                acknowledged: *acknowledged,
-                found,
-            });
+            return Err(Wrong::Lost { writer, acknowledged: *acknowledged, found });
         }
     }
     Ok(())
@@ -253,26 +199,14 @@ async fn keeps_everything(setting: Setting) {
     for seed in 0..CUTS {
         let survivors = Survivors::EACH[seed as usize % 4];
         let (unsynced, found) = load.cut(seed, survivors).await;
-        assert_eq!(
-            found,
-            Ok(()),
-            "cut {seed}, survivors {survivors:?}, {unsynced} changes unsynced"
-        );
+        assert_eq!(found, Ok(()), "cut {seed}, survivors {survivors:?}, {unsynced} changes unsynced");
         at_stake += u64::from(unsynced > 0);
     }
     let cuts_per_s = CUTS as f64 / began.elapsed().as_secs_f64();
     let commits = load.finish().await;
-    println!(
-        "{CUTS} cuts, {cuts_per_s:.0}/s, {at_stake} with something at stake, {commits} commits acknowledged"
-    );
-    assert!(
-        at_stake > CUTS / 10,
-        "only {at_stake} of {CUTS} cuts had anything to lose"
-    );
-    assert!(
-        commits > CUTS / 10,
-        "only {commits} commits during the cuts"
-    );
+    println!("{CUTS} cuts, {cuts_per_s:.0}/s, {at_stake} with something at stake, {commits} commits acknowledged");
+    assert!(at_stake > CUTS / 10, "only {at_stake} of {CUTS} cuts had anything to lose");
+    assert!(commits > CUTS / 10, "only {commits} commits during the cuts");
 }
 
 /// Cuts until enough is lost, and returns whether every image was whole nevertheless.
@@ -299,55 +233,30 @@ async fn write_ahead_log_with_full_syncs_keeps_every_acknowledged_commit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_ahead_log_deleted_and_made_again_keeps_every_acknowledged_commit() {
-    keeps_everything(Setting {
-        writers: 1,
-        reopen: true,
-        ..WAL_FULL
-    })
-    .await;
+    keeps_everything(Setting { writers: 1, reopen: true, ..WAL_FULL }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_journal_with_extra_syncs_keeps_every_acknowledged_commit() {
-    keeps_everything(Setting {
-        journal: SqliteJournalMode::Delete,
-        synchronous: SqliteSynchronous::Extra,
-        ..WAL_FULL
-    })
-    .await;
+    keeps_everything(Setting { journal: SqliteJournalMode::Delete, synchronous: SqliteSynchronous::Extra, ..WAL_FULL })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_syncs_losses_are_found() {
-    let whole = loses_something(Setting {
-        synchronous: SqliteSynchronous::Off,
-        ..WAL_FULL
-    })
-    .await;
+    let whole = loses_something(Setting { synchronous: SqliteSynchronous::Off, ..WAL_FULL }).await;
     assert!(!whole, "without any sync some image must be torn");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn write_ahead_log_without_a_sync_a_commit_loses_commits_but_stays_whole() {
-    assert!(
-        loses_something(Setting {
-            synchronous: SqliteSynchronous::Normal,
-            ..WAL_FULL
-        })
-        .await
-    );
+    assert!(loses_something(Setting { synchronous: SqliteSynchronous::Normal, ..WAL_FULL }).await);
 }
 
 /// FULL leaves the deletion of the journal, which is the commit, unsynced; the journal may come back and undo it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_journal_without_a_sync_of_its_deletion_loses_commits_but_stays_whole() {
-    assert!(
-        loses_something(Setting {
-            journal: SqliteJournalMode::Delete,
-            ..WAL_FULL
-        })
-        .await
-    );
+    assert!(loses_something(Setting { journal: SqliteJournalMode::Delete, ..WAL_FULL }).await);
 }
 
 #[tokio::test]
@@ -356,53 +265,28 @@ async fn everything_surviving_is_the_live_database() {
     std::fs::create_dir(dir.path().join("deep")).unwrap();
     std::fs::write(dir.path().join("deep/key"), "secret").unwrap();
     let path = dir.path().join("deep/a.db");
-    let off = Setting {
-        synchronous: SqliteSynchronous::Off,
-        ..WAL_FULL
-    };
+    let off = Setting { synchronous: SqliteSynchronous::Off, ..WAL_FULL };
 
     // Written before the directory was watched, so durable; then one row unsynced.
     let mut before = off.connect(&path).await;
-    sqlx::raw_sql("CREATE TABLE t(v); INSERT INTO t VALUES(1)")
-        .execute(&mut before)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE t(v); INSERT INTO t VALUES(1)").execute(&mut before).await.unwrap();
     before.close().await.unwrap();
     let power = powercut::install(dir.path()).unwrap();
     let mut open = off.connect(&path).await;
-    sqlx::raw_sql("INSERT INTO t VALUES(2)")
-        .execute(&mut open)
-        .await
-        .unwrap();
-    let mapped: Option<i64> = sqlx::query_scalar("PRAGMA mmap_size = 1000000")
-        .fetch_optional(&mut open)
-        .await
-        .unwrap();
+    sqlx::raw_sql("INSERT INTO t VALUES(2)").execute(&mut open).await.unwrap();
+    let mapped: Option<i64> = sqlx::query_scalar("PRAGMA mmap_size = 1000000").fetch_optional(&mut open).await.unwrap();
     assert_eq!(mapped, None, "memory mapping is refused");
 
     for (survivors, expected) in [(Survivors::None, 1), (Survivors::All, 2)] {
         let target = image.path().join(format!("{survivors:?}"));
         assert!(power.cut(0, &target, survivors).unwrap() > 0);
-        assert_eq!(
-            std::fs::read_to_string(target.join("deep/key")).unwrap(),
-            "secret"
-        );
+        assert_eq!(std::fs::read_to_string(target.join("deep/key")).unwrap(), "secret");
         let mut connection = off.connect(&target.join("deep/a.db")).await;
-        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut connection).await.unwrap();
         assert_eq!(rows, expected);
         connection.close().await.unwrap();
     }
-    assert!(
-        !image.path().join("All/deep/a.db-shm").exists(),
-        "closing removed it, the cut did not bring it"
-    );
-    assert!(
-        power
-            .cut(0, &dir.path().join("inside"), Survivors::All)
-            .is_err()
-    );
+    assert!(!image.path().join("All/deep/a.db-shm").exists(), "closing removed it, the cut did not bring it");
+    assert!(power.cut(0, &dir.path().join("inside"), Survivors::All).is_err());
     open.close().await.unwrap();
 }

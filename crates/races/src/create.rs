@@ -12,13 +12,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::model::{CourseType, Race, SouvenirRule, want_rules};
-use crate::once::once;
 use crate::read::RaceBody;
 use crate::terms::{
     CourseInput, EligibilityBody, Faults, Reception, RefundRuleBody, ReturnPolicy, SouvenirInput, check_eligibility,
     check_text, check_times, courses_of, refund_rules_of, souvenirs_of,
 };
 use crate::{Races, events, store};
+use platform::http::once;
 
 /// A race to be. Either `courses`, or `type`, `capacity` and `fee_won` of the only one.
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]

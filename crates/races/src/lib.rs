@@ -27,7 +27,6 @@ mod leave;
 mod list;
 mod mine;
 mod model;
-mod once;
 mod read;
 mod registrants;
 mod registration;

@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::Races;
 use crate::create::Plan;
 use crate::model::{COURSE_GROUP, Course, CourseType, Race, SouvenirRule};
-use crate::once::once;
 use crate::store::rehearsals::{self, Rehearsal};
+use platform::http::once;
 
 /// Tokens made and written at once.
 const TOKENS_CHUNK: u32 = 1_000;

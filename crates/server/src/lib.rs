@@ -16,3 +16,7 @@ pub mod yard;
 pub use config::Config;
 pub use directory::DataDir;
 pub use yard::Yard;
+
+/// Of every program that runs a yard.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -33,18 +33,7 @@ macro_rules! texts {
         }
     )+};
 }
-texts!(
-    Username,
-    PersonName,
-    Nickname,
-    Email,
-    Phone,
-    BirthDate,
-    NewPassword,
-    CompanyName,
-    Description,
-    Reason
-);
+texts!(Username, PersonName, Nickname, Email, Phone, BirthDate, NewPassword, CompanyName, Description, Reason);
 
 /// What an account is called by; never changes.
 #[derive(Debug, Validate, ToSchema)]
@@ -130,31 +119,18 @@ pub struct Description(#[garde(length(chars, min = 1, max = 2000))] String);
 pub struct Reason(#[garde(length(chars, min = 1, max = 500))] String);
 
 fn username(text: &str, _: &()) -> garde::Result {
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    require(
-        plain && (4..=20).contains(&text.len()),
-        "4 to 20 lower-case letters and digits",
-    )
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    require(plain && (4..=20).contains(&text.len()), "4 to 20 lower-case letters and digits")
 }
 
 fn nickname(text: &str, _: &()) -> garde::Result {
-    require(
-        (2..=20).contains(&text.chars().count()),
-        "2 to 20 characters",
-    )?;
+    require((2..=20).contains(&text.chars().count()), "2 to 20 characters")?;
     one_line(text, &())
 }
 
 fn one_line(text: &str, _: &()) -> garde::Result {
     let odd_space = |c: char| c.is_whitespace() && c != ' ';
-    require(
-        !text
-            .chars()
-            .any(|c| c.is_control() || odd_space(c) || is_invisible(c)),
-        "no invisible characters",
-    )?;
+    require(!text.chars().any(|c| c.is_control() || odd_space(c) || is_invisible(c)), "no invisible characters")?;
     require(text.trim() == text, "no space at either end")
 }
 
@@ -169,49 +145,35 @@ fn is_invisible(c: char) -> bool {
 fn email(text: &str, _: &()) -> garde::Result {
     let local_ok = |local: &str| {
         (1..=64).contains(&local.len())
-            && local
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b))
+            && local.bytes().all(|b| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b))
     };
     let label_ok = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
     let fits = text.len() <= 254
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            local_ok(local) && domain.contains('.') && domain.split('.').all(label_ok)
-        });
+        && text
+            .split_once('@')
+            .is_some_and(|(local, domain)| local_ok(local) && domain.contains('.') && domain.split('.').all(label_ok));
     require(fits, "not an e-mail address")
 }
 
 fn phone(text: &str, _: &()) -> garde::Result {
     let bare = text.strip_prefix('+').unwrap_or(text);
     let digits = bare.bytes().filter(u8::is_ascii_digit).count();
-    let parted = bare
-        .split('-')
-        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    require(
-        parted && (8..=15).contains(&digits),
-        "8 to 15 digits, with an optional + and hyphens between",
-    )
+    let parted = bare.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    require(parted && (8..=15).contains(&digits), "8 to 15 digits, with an optional + and hyphens between")
 }
 
 fn birth_date(text: &str, _: &()) -> garde::Result {
     let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
     // Why the comparison: the parser also takes "1990-5-7", and a date has one text.
-    let exact = date
-        .is_some_and(|date| date.to_string() == text && text.len() == 10 && text >= "1900-01-01");
+    let exact = date.is_some_and(|date| date.to_string() == text && text.len() == 10 && text >= "1900-01-01");
     require(exact, "a date like 1990-05-17, from 1900 on")
 }
 
 fn require(holds: bool, message: &str) -> garde::Result {
-    if holds {
-        Ok(())
-    } else {
-        Err(garde::Error::new(message))
-    }
+    if holds { Ok(()) } else { Err(garde::Error::new(message)) }
 }

@@ -10,7 +10,8 @@ use crate::model::{Account, Tongue, fold};
 /// What managers find people by.
 pub const SEARCH: Index = Index("account_search");
 
-const COLUMNS: &str = "SELECT id, username, password_hash, name, nickname, email, email_verified_ms, phone, phone_verified_ms,
+const COLUMNS: &str =
+    "SELECT id, username, password_hash, name, nickname, email, email_verified_ms, phone, phone_verified_ms,
     identity_verified_ms, birth_date, language, role, banned_ms, ban_reason, tokens_after_ms, version, created_ms
     FROM account";
 
@@ -65,32 +66,21 @@ impl From<AccountRow> for Account {
 
 /// An account, a rehearsal's people included.
 pub async fn account(query: &impl Query, user: UserId) -> Result<Option<Account>, DbError> {
-    let row = query
-        .one::<AccountRow>(&format!("{COLUMNS} WHERE id = $1"), args![user.0])
-        .await?;
+    let row = query.one::<AccountRow>(&format!("{COLUMNS} WHERE id = $1"), args![user.0]).await?;
     Ok(row.map(Account::from))
 }
 
 /// A person's account; a rehearsal's people are nobody here.
-pub async fn account_by_username(
-    query: &impl Query,
-    username: &str,
-) -> Result<Option<Account>, DbError> {
+pub async fn account_by_username(query: &impl Query, username: &str) -> Result<Option<Account>, DbError> {
     let sql = format!("{COLUMNS} WHERE username = $1 AND rehearsal_id IS NULL");
-    Ok(query
-        .one::<AccountRow>(&sql, args![username])
-        .await?
-        .map(Account::from))
+    Ok(query.one::<AccountRow>(&sql, args![username]).await?.map(Account::from))
 }
 
 /// A person's account, locked until the transaction ends.
 pub async fn account_locked(tx: &Tx, user: UserId) -> Result<Option<Account>, DbError> {
     let lock = tx.db().pick("", "FOR UPDATE");
     let sql = format!("{COLUMNS} WHERE id = $1 AND rehearsal_id IS NULL {lock}");
-    Ok(tx
-        .one::<AccountRow>(&sql, args![user.0])
-        .await?
-        .map(Account::from))
+    Ok(tx.one::<AccountRow>(&sql, args![user.0]).await?.map(Account::from))
 }
 
 /// Two people's accounts, locked by rising id; `(first, second)` as they were asked for.
@@ -105,11 +95,7 @@ pub async fn accounts_locked(
     }
     let low = account_locked(tx, first.min(second)).await?;
     let high = account_locked(tx, first.max(second)).await?;
-    Ok(if first < second {
-        (low, high)
-    } else {
-        (high, low)
-    })
+    Ok(if first < second { (low, high) } else { (high, low) })
 }
 
 /// Writes a new account; `by` is nobody where the command line makes it.
@@ -139,14 +125,10 @@ pub async fn insert_account(tx: &Tx, account: &Account, by: Option<UserId>) -> R
 
 /// Writes a changed account as its next version. What was proved about an address or number that changed is gone
 /// with it: `email_verified` and `phone_verified` can only fall here.
-pub async fn update_account(
-    tx: &Tx,
-    account: &mut Account,
-    by: UserId,
-    now_ms: i64,
-) -> Result<(), Problem> {
+pub async fn update_account(tx: &Tx, account: &mut Account, by: UserId, now_ms: i64) -> Result<(), Problem> {
     account.version += 1;
-    let sql = "UPDATE account SET password_hash = $2, name = $3, nickname = $4, nickname_key = $5, email = $6, phone = $7,
+    let sql =
+        "UPDATE account SET password_hash = $2, name = $3, nickname = $4, nickname_key = $5, email = $6, phone = $7,
                    birth_date = $8, language = $9, role = $10, banned_ms = $11, ban_reason = $12, version = $13,
                    changed_ms = $14, changed_by = $15,
                    email_verified_ms = CASE WHEN $16 = 1 THEN email_verified_ms END,
@@ -177,18 +159,10 @@ pub async fn update_account(
 }
 
 /// Is the username, is the nickname taken?
-pub async fn is_taken(
-    query: &impl Query,
-    username: &str,
-    nickname: &str,
-) -> Result<(bool, bool), DbError> {
+pub async fn is_taken(query: &impl Query, username: &str, nickname: &str) -> Result<(bool, bool), DbError> {
     let sql = "SELECT (SELECT count(*) FROM account WHERE username = $1), (SELECT count(*) FROM account WHERE nickname_key = $2)";
-    let row = query
-        .one::<(i64, i64)>(sql, args![username, fold(nickname)])
-        .await?;
-    Ok(row.map_or((false, false), |(usernames, nicknames)| {
-        (usernames > 0, nicknames > 0)
-    }))
+    let row = query.one::<(i64, i64)>(sql, args![username, fold(nickname)]).await?;
+    Ok(row.map_or((false, false), |(usernames, nicknames)| (usernames > 0, nicknames > 0)))
 }
 
 /// What a manager looks for.
@@ -221,15 +195,8 @@ pub async fn accounts_page(
         Some(false) => conditions += " AND banned_ms IS NULL",
         None => {}
     }
-    let sql = format!(
-        "{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1{conditions} ORDER BY id DESC LIMIT $2"
-    );
-    Ok(db
-        .all::<AccountRow>(&sql, args)
-        .await?
-        .into_iter()
-        .map(Account::from)
-        .collect())
+    let sql = format!("{COLUMNS} WHERE rehearsal_id IS NULL AND id < $1{conditions} ORDER BY id DESC LIMIT $2");
+    Ok(db.all::<AccountRow>(&sql, args).await?.into_iter().map(Account::from).collect())
 }
 
 /// The friendly answer to a unique key that somebody else has.

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::model::{Application, ApplicationState};
 
-const COLUMNS: &str = "SELECT c.id, c.user_id, a.username, c.name, c.description, c.state, c.reason, c.created_ms, c.decided_ms
+const COLUMNS: &str =
+    "SELECT c.id, c.user_id, a.username, c.name, c.description, c.state, c.reason, c.created_ms, c.decided_ms
     FROM company_application c JOIN account a ON a.id = c.user_id";
 
 #[derive(FromQueryResult)]
@@ -39,30 +40,20 @@ impl From<ApplicationRow> for Application {
 
 /// Whose application is it?
 pub async fn applicant(tx: &Tx, id: Uuid) -> Result<Option<UserId>, DbError> {
-    let row = tx
-        .one::<(Uuid,)>(
-            "SELECT user_id FROM company_application WHERE id = $1",
-            args![id],
-        )
-        .await?;
+    let row = tx.one::<(Uuid,)>("SELECT user_id FROM company_application WHERE id = $1", args![id]).await?;
     Ok(row.map(|row| UserId(row.0)))
 }
 
 /// An application as it stands; read it under its applicant's lock.
 pub async fn application(tx: &Tx, id: Uuid) -> Result<Option<Application>, DbError> {
-    let row = tx
-        .one::<ApplicationRow>(&format!("{COLUMNS} WHERE c.id = $1"), args![id])
-        .await?;
+    let row = tx.one::<ApplicationRow>(&format!("{COLUMNS} WHERE c.id = $1"), args![id]).await?;
     Ok(row.map(Application::from))
 }
 
 /// The person's application that waits for its decision.
 pub async fn open_application(tx: &Tx, user: UserId) -> Result<Option<Uuid>, DbError> {
     let sql = "SELECT id FROM company_application WHERE user_id = $1 AND state = 'pending'";
-    Ok(tx
-        .one::<(Uuid,)>(sql, args![user.0])
-        .await?
-        .map(|row| row.0))
+    Ok(tx.one::<(Uuid,)>(sql, args![user.0]).await?.map(|row| row.0))
 }
 
 pub async fn insert_application(tx: &Tx, application: &Application) -> Result<(), DbError> {
@@ -79,19 +70,10 @@ pub async fn insert_application(tx: &Tx, application: &Application) -> Result<()
     Ok(())
 }
 
-pub async fn decide_application(
-    tx: &Tx,
-    application: &Application,
-    by: UserId,
-) -> Result<(), DbError> {
+pub async fn decide_application(tx: &Tx, application: &Application, by: UserId) -> Result<(), DbError> {
     let sql = "UPDATE company_application SET state = $2, reason = $3, decided_ms = $4, decided_by = $5 WHERE id = $1";
-    let args = args![
-        application.id,
-        application.state.as_str(),
-        application.reason.clone(),
-        application.decided_ms,
-        by.0
-    ];
+    let args =
+        args![application.id, application.state.as_str(), application.reason.clone(), application.decided_ms, by.0];
     tx.run(sql, args).await?;
     Ok(())
 }
@@ -115,10 +97,5 @@ pub async fn applications_page(
         filter += &format!(" AND c.state = ${}", args.len());
     }
     let sql = format!("{COLUMNS} WHERE c.id < $1{filter} ORDER BY c.id DESC LIMIT $2");
-    Ok(query
-        .all::<ApplicationRow>(&sql, args)
-        .await?
-        .into_iter()
-        .map(Application::from)
-        .collect())
+    Ok(query.all::<ApplicationRow>(&sql, args).await?.into_iter().map(Application::from).collect())
 }

@@ -6,17 +6,10 @@ use uuid::Uuid;
 
 /// Makes the rehearsal's people number `from` to `to`, in one statement. Their usernames follow from the rehearsal
 /// and the number, so a repeat makes only those that are missing.
-pub async fn mint_people(
-    tx: &Tx,
-    mint: &MintPeople,
-    from: u32,
-    to: u32,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub async fn mint_people(tx: &Tx, mint: &MintPeople, from: u32, to: u32, now_ms: i64) -> Result<(), DbError> {
     let tag = username_tag(mint.rehearsal_id);
-    let people: Vec<_> = (from..to)
-        .map(|n| json!([Uuid::now_v7().simple().to_string(), format!("r{tag}{n}")]))
-        .collect();
+    let people: Vec<_> =
+        (from..to).map(|n| json!([Uuid::now_v7().simple().to_string(), format!("r{tag}{n}")])).collect();
     let sql = tx.db().pick(
         "INSERT INTO account (id, username, name, nickname, nickname_key, language, role, tokens_after_ms, rehearsal_id,
              rehearsal_race_id, rehearsal_expires_ms, version, created_ms, changed_ms)
@@ -30,17 +23,7 @@ pub async fn mint_people(
          ON CONFLICT (username) DO NOTHING",
     );
     let people = serde_json::Value::from(people).to_string();
-    tx.run(
-        sql,
-        args![
-            people,
-            mint.rehearsal_id,
-            mint.race_id.0,
-            mint.expires_ms,
-            now_ms
-        ],
-    )
-    .await?;
+    tx.run(sql, args![people, mint.rehearsal_id, mint.race_id.0, mint.expires_ms, now_ms]).await?;
     Ok(())
 }
 
@@ -68,16 +51,7 @@ pub async fn minted_people(
 ) -> Result<Vec<MintedPerson>, DbError> {
     let sql = "SELECT id, username, rehearsal_race_id, rehearsal_expires_ms FROM account
                WHERE rehearsal_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    query
-        .all(
-            sql,
-            args![
-                rehearsal_id,
-                after.map_or(Uuid::nil(), |user| user.0),
-                limit
-            ],
-        )
-        .await
+    query.all(sql, args![rehearsal_id, after.map_or(Uuid::nil(), |user| user.0), limit]).await
 }
 
 /// Deletes up to `rows` people of rehearsals that are over; answers how many went.

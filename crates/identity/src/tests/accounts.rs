@@ -17,13 +17,7 @@ async fn sign_up_makes_a_member() {
         assert_eq!(me.body["version"], 1);
         assert_eq!(me.body["email_verified"], false);
         let tokens = yard.login("haneul01").await;
-        assert_eq!(
-            yard.get("/api/v1/users/me", &tokens.access)
-                .await
-                .must(200)
-                .body,
-            me.body
-        );
+        assert_eq!(yard.get("/api/v1/users/me", &tokens.access).await.must(200).body, me.body);
         let told = yard.events("user.saved").await;
         assert_eq!(
             told,
@@ -56,11 +50,7 @@ async fn sign_up_refuses_what_breaks_a_rule() {
             let mut body = new_user("haneul01");
             body[field] = value;
             let answer = yard.post("/api/v1/users", None, body.clone()).await;
-            assert_eq!(
-                (answer.status.as_u16(), answer.code()),
-                (422, "http/invalid"),
-                "{body}"
-            );
+            assert_eq!((answer.status.as_u16(), answer.code()), (422, "http/invalid"), "{body}");
         }
         let mut body = new_user("haneulhaneul");
         body["password"] = json!("HaneulHaneul");
@@ -75,13 +65,8 @@ async fn names_are_had_once() {
     for yard in Yard::all().await {
         let mut first = new_user("haneul01");
         first["nickname"] = json!("Åria");
-        yard.post("/api/v1/users", None, first.clone())
-            .await
-            .must(201);
-        let answer = yard
-            .post("/api/v1/users", None, first.clone())
-            .await
-            .must(409);
+        yard.post("/api/v1/users", None, first.clone()).await.must(201);
+        let answer = yard.post("/api/v1/users", None, first.clone()).await.must(409);
         assert_eq!(answer.code(), "identity/username-taken");
         first["username"] = json!("haneul02");
         first["nickname"] = json!("A\u{30a}RIA");
@@ -89,29 +74,13 @@ async fn names_are_had_once() {
         assert_eq!(answer.code(), "identity/nickname-taken");
         let path = "/api/v1/users/availability?username=haneul01&nickname=%C3%A5ria";
         let answer = yard.call(Method::GET, path, None, None).await.must(200);
-        assert_eq!(
-            answer.body,
-            json!({"username_available": false, "nickname_available": false})
-        );
+        assert_eq!(answer.body, json!({"username_available": false, "nickname_available": false}));
         let path = "/api/v1/users/availability?username=haneul02";
         let answer = yard.call(Method::GET, path, None, None).await.must(200);
-        assert_eq!(
-            answer.body,
-            json!({"username_available": true, "nickname_available": null})
-        );
-        let answer = yard
-            .call(
-                Method::GET,
-                "/api/v1/users/availability?nickname=a",
-                None,
-                None,
-            )
-            .await
-            .must(200);
+        assert_eq!(answer.body, json!({"username_available": true, "nickname_available": null}));
+        let answer = yard.call(Method::GET, "/api/v1/users/availability?nickname=a", None, None).await.must(200);
         assert_eq!(answer.body["nickname_available"], false);
-        yard.call(Method::GET, "/api/v1/users/availability", None, None)
-            .await
-            .must(422);
+        yard.call(Method::GET, "/api/v1/users/availability", None, None).await.must(422);
     }
 }
 
@@ -119,19 +88,9 @@ async fn names_are_had_once() {
 async fn of_many_who_want_one_name_at_once_one_gets_it() {
     for yard in Yard::all().await {
         let answers = join_all((0..6).map(|_| yard.sign_up("haneul01"))).await;
-        let statuses: Vec<u16> = answers
-            .iter()
-            .map(|answer| answer.status.as_u16())
-            .collect();
-        assert_eq!(
-            statuses.iter().filter(|status| **status == 201).count(),
-            1,
-            "{statuses:?}"
-        );
-        assert!(
-            statuses.iter().all(|status| [201, 409].contains(status)),
-            "{statuses:?}"
-        );
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
         assert_eq!(yard.count("account").await, 1);
         assert_eq!(yard.count("outbox").await, 1);
     }
@@ -143,23 +102,12 @@ async fn a_profile_is_edited_by_its_owner() {
         yard.sign_up("somebody").await.must(201);
         let (_, tokens) = yard.member("haneul01").await;
         let change = json!({"name": "이하늘", "phone": "010-1234-5678", "birth_date": "1990-05-17", "language": "en"});
-        let me = yard
-            .call(
-                Method::PATCH,
-                "/api/v1/users/me",
-                Some(&tokens.access),
-                Some(change),
-            )
-            .await
-            .must(200);
+        let me = yard.call(Method::PATCH, "/api/v1/users/me", Some(&tokens.access), Some(change)).await.must(200);
         assert_eq!(
             (&me.body["name"], &me.body["phone"], &me.body["version"]),
             (&json!("이하늘"), &json!("010-1234-5678"), &json!(2))
         );
-        assert_eq!(
-            yard.get("/api/v1/users/me", &tokens.access).await.body,
-            me.body
-        );
+        assert_eq!(yard.get("/api/v1/users/me", &tokens.access).await.body, me.body);
 
         let edit = |body, version: &'static str| {
             yard.send(request(
@@ -172,31 +120,15 @@ async fn a_profile_is_edited_by_its_owner() {
         };
         let answer = edit(json!({"name": "박하늘"}), "\"1\"").await.must(412);
         assert_eq!(answer.body["version"], 2);
-        let me = edit(json!({"phone": null, "email": "new@example.com"}), "2")
-            .await
-            .must(200);
+        let me = edit(json!({"phone": null, "email": "new@example.com"}), "2").await.must(200);
         assert_eq!(
             (&me.body["phone"], &me.body["email"], &me.body["birth_date"]),
-            (
-                &json!(null),
-                &json!("new@example.com"),
-                &json!("1990-05-17")
-            )
+            (&json!(null), &json!("new@example.com"), &json!("1990-05-17"))
         );
-        assert_eq!(
-            edit(json!({}), "3").await.must(200).body["version"],
-            3,
-            "nothing changed"
-        );
+        assert_eq!(edit(json!({}), "3").await.must(200).body["version"], 3, "nothing changed");
         edit(json!({}), "three").await.must(400);
 
-        assert_eq!(
-            edit(json!({"nickname": "N-SOMEBODY"}), "3")
-                .await
-                .must(409)
-                .code(),
-            "identity/nickname-taken"
-        );
+        assert_eq!(edit(json!({"nickname": "N-SOMEBODY"}), "3").await.must(409).code(), "identity/nickname-taken");
         for change in [
             json!({"role": "admin"}),
             json!({"username": "another1"}),
@@ -207,19 +139,9 @@ async fn a_profile_is_edited_by_its_owner() {
             json!({"language": "fr"}),
             json!({"version": 9}),
         ] {
-            yard.call(
-                Method::PATCH,
-                "/api/v1/users/me",
-                Some(&tokens.access),
-                Some(change.clone()),
-            )
-            .await
-            .must(422);
+            yard.call(Method::PATCH, "/api/v1/users/me", Some(&tokens.access), Some(change.clone())).await.must(422);
         }
-        assert_eq!(
-            yard.get("/api/v1/users/me", &tokens.access).await.body["version"],
-            3
-        );
+        assert_eq!(yard.get("/api/v1/users/me", &tokens.access).await.body["version"], 3);
         let versions: Vec<i64> = yard
             .events("user.saved")
             .await
@@ -235,27 +157,13 @@ async fn a_profile_is_edited_by_its_owner() {
 async fn a_profile_edited_twice_at_once_keeps_both_changes() {
     for yard in Yard::all().await {
         let (_, tokens) = yard.member("haneul01").await;
-        let changes = (0..5)
-            .map(|n| json!({ "name": format!("이름{n}") }))
-            .chain([json!({"phone": "01012345678"})]);
-        let edits = changes.map(|change| {
-            yard.call(
-                Method::PATCH,
-                "/api/v1/users/me",
-                Some(&tokens.access),
-                Some(change),
-            )
-        });
-        let versions: HashSet<i64> = join_all(edits)
-            .await
-            .into_iter()
-            .filter_map(|answer| answer.must(200).body["version"].as_i64())
-            .collect();
+        let changes = (0..5).map(|n| json!({ "name": format!("이름{n}") })).chain([json!({"phone": "01012345678"})]);
+        let edits =
+            changes.map(|change| yard.call(Method::PATCH, "/api/v1/users/me", Some(&tokens.access), Some(change)));
+        let versions: HashSet<i64> =
+            join_all(edits).await.into_iter().filter_map(|answer| answer.must(200).body["version"].as_i64()).collect();
         assert_eq!(versions, (2..=7).collect());
-        assert_eq!(
-            yard.get("/api/v1/users/me", &tokens.access).await.body["phone"],
-            "01012345678"
-        );
+        assert_eq!(yard.get("/api/v1/users/me", &tokens.access).await.body["phone"], "01012345678");
     }
 }
 
@@ -265,10 +173,7 @@ async fn nobody_is_told_which_accounts_exist() {
         yard.sign_up("haneul01").await.must(201);
         let unknown = yard.try_login("nobody01", PASSWORD).await.must(401);
         let wrong = yard.try_login("haneul01", "wrong password").await.must(401);
-        let absurd = yard
-            .try_login("'; DROP TABLE account --", "")
-            .await
-            .must(401);
+        let absurd = yard.try_login("'; DROP TABLE account --", "").await.must(401);
         for answer in [&unknown, &wrong, &absurd] {
             assert_eq!(answer.code(), "identity/credentials");
             assert_eq!(answer.body["title"], unknown.body["title"]);
@@ -286,12 +191,7 @@ async fn guessing_is_slowed_down_for_known_and_unknown_names_alike() {
             }
             let answer = yard.try_login(username, PASSWORD).await.must(429);
             assert_eq!(answer.code(), "identity/slow-down");
-            let seconds: u64 = answer
-                .retry_after
-                .as_deref()
-                .expect("Retry-After")
-                .parse()
-                .expect("seconds");
+            let seconds: u64 = answer.retry_after.as_deref().expect("Retry-After").parse().expect("seconds");
             assert!((1..=3).contains(&seconds), "{seconds}");
         }
         yard.gate.clock.shift_ms(1_500);
@@ -312,20 +212,10 @@ async fn guessing_from_one_address_is_slowed_down_whatever_the_account() {
             yard.send(login).await
         };
         for n in 0..10 {
-            login(&format!("guess{n}"), PASSWORD, [192, 0, 2, 1])
-                .await
-                .must(401);
-            login(&format!("local{n}"), PASSWORD, [127, 0, 0, 1])
-                .await
-                .must(401);
+            login(&format!("guess{n}"), PASSWORD, [192, 0, 2, 1]).await.must(401);
+            login(&format!("local{n}"), PASSWORD, [127, 0, 0, 1]).await.must(401);
         }
-        assert_eq!(
-            login("haneul01", PASSWORD, [192, 0, 2, 1])
-                .await
-                .must(429)
-                .code(),
-            "identity/slow-down"
-        );
+        assert_eq!(login("haneul01", PASSWORD, [192, 0, 2, 1]).await.must(429).code(), "identity/slow-down");
         login("haneul01", PASSWORD, [192, 0, 2, 2]).await.must(200);
         login("haneul01", PASSWORD, [127, 0, 0, 1]).await.must(200);
     }
@@ -335,34 +225,14 @@ async fn guessing_from_one_address_is_slowed_down_whatever_the_account() {
 async fn the_first_admin_comes_from_the_command_line() {
     for yard in Yard::all().await {
         let body = json!({"username": "operator", "password": PASSWORD, "email": "op@example.com"});
-        let admin = yard
-            .command("/identity/admin", body.clone())
-            .await
-            .must(201);
-        assert_eq!(
-            (&admin.body["role"], &admin.body["nickname"]),
-            (&json!("admin"), &json!("operator"))
-        );
+        let admin = yard.command("/identity/admin", body.clone()).await.must(201);
+        assert_eq!((&admin.body["role"], &admin.body["nickname"]), (&json!("admin"), &json!("operator")));
         assert_eq!(yard.count("audit").await, 1, "a right that was given is on record");
         yard.sign_up("haneul01").await.must(201);
         assert_eq!(yard.count("audit").await, 1);
-        assert_eq!(
-            yard.command("/identity/admin", body).await.must(409).code(),
-            "identity/username-taken"
-        );
-        yard.command(
-            "/identity/admin",
-            json!({"username": "operator2", "password": "password1"}),
-        )
-        .await
-        .must(422);
-        yard.post(
-            "/identity/admin",
-            None,
-            json!({"username": "operator3", "password": PASSWORD}),
-        )
-        .await
-        .must(404);
+        assert_eq!(yard.command("/identity/admin", body).await.must(409).code(), "identity/username-taken");
+        yard.command("/identity/admin", json!({"username": "operator2", "password": "password1"})).await.must(422);
+        yard.post("/identity/admin", None, json!({"username": "operator3", "password": PASSWORD})).await.must(404);
         let tokens = yard.login("operator").await;
         yard.get("/api/v1/users", &tokens.access).await.must(200);
     }
@@ -371,15 +241,9 @@ async fn the_first_admin_comes_from_the_command_line() {
 #[tokio::test]
 async fn the_key_set_holds_the_public_key_only() {
     for yard in Yard::all().await {
-        let answer = yard
-            .call(Method::GET, "/.well-known/jwks.json", None, None)
-            .await
-            .must(200);
+        let answer = yard.call(Method::GET, "/.well-known/jwks.json", None, None).await.must(200);
         let key = &answer.body["keys"][0];
-        assert_eq!(
-            (&key["kty"], &key["crv"], &key["alg"]),
-            (&json!("OKP"), &json!("Ed25519"), &json!("EdDSA"))
-        );
+        assert_eq!((&key["kty"], &key["crv"], &key["alg"]), (&json!("OKP"), &json!("Ed25519"), &json!("EdDSA")));
         assert!(key.get("d").is_none());
     }
 }

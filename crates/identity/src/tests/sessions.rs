@@ -26,10 +26,7 @@ async fn a_refresh_token_works_once_and_its_second_use_ends_the_session() {
         for access in [&first.access, &second.access] {
             assert_eq!(yard.get(ME, access).await.must(401).code(), "auth/revoked");
         }
-        assert_eq!(
-            yard.refresh(&second.refresh).await.must(401).code(),
-            "auth/invalid"
-        );
+        assert_eq!(yard.refresh(&second.refresh).await.must(401).code(), "auth/invalid");
         yard.get(ME, &other.access).await.must(200);
         yard.refresh(&other.refresh).await.must(200);
     }
@@ -40,22 +37,11 @@ async fn of_many_refreshes_at_once_one_wins_and_the_session_ends() {
     for yard in Yard::all().await {
         let (_, first) = yard.member("haneul01").await;
         let answers = join_all((0..5).map(|_| yard.refresh(&first.refresh))).await;
-        let won: Vec<_> = answers
-            .iter()
-            .filter(|answer| answer.status == 200)
-            .map(tokens)
-            .collect();
+        let won: Vec<_> = answers.iter().filter(|answer| answer.status == 200).map(tokens).collect();
         assert_eq!(won.len(), 1);
-        assert!(
-            answers
-                .iter()
-                .all(|answer| answer.status == 200 || answer.code() == "auth/invalid")
-        );
+        assert!(answers.iter().all(|answer| answer.status == 200 || answer.code() == "auth/invalid"));
         yard.refresh(&won[0].refresh).await.must(401);
-        assert_eq!(
-            yard.get(ME, &won[0].access).await.must(401).code(),
-            "auth/revoked"
-        );
+        assert_eq!(yard.get(ME, &won[0].access).await.must(401).code(), "auth/revoked");
     }
 }
 
@@ -63,10 +49,7 @@ async fn of_many_refreshes_at_once_one_wins_and_the_session_ends() {
 async fn one_kind_of_token_is_not_the_other() {
     for yard in Yard::all().await {
         let (_, mine) = yard.member("haneul01").await;
-        assert_eq!(
-            yard.get(ME, &mine.refresh).await.must(401).code(),
-            "auth/invalid"
-        );
+        assert_eq!(yard.get(ME, &mine.refresh).await.must(401).code(), "auth/invalid");
         yard.refresh(&"a".repeat(43)).await.must(401);
         yard.refresh("").await.must(401);
         // A JWT is longer than any refresh token.
@@ -78,29 +61,15 @@ async fn one_kind_of_token_is_not_the_other() {
 
 #[tokio::test]
 async fn an_expired_refresh_token_says_so_and_is_cleared_away() {
-    for yard in Yard::all_with(Config {
-        refresh_token_s: 0,
-        ..Config::default()
-    })
-    .await
-    {
+    for yard in Yard::all_with(Config { refresh_token_s: 0, ..Config::default() }).await {
         let (_, mine) = yard.member("haneul01").await;
-        assert_eq!(
-            yard.refresh(&mine.refresh).await.must(401).code(),
-            "auth/expired"
-        );
+        assert_eq!(yard.refresh(&mine.refresh).await.must(401).code(), "auth/expired");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while yard.count("session").await > 0 || yard.count("refresh_token").await > 0 {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "expired sessions stay"
-            );
+            assert!(std::time::Instant::now() < deadline, "expired sessions stay");
             yard.run_jobs().await;
         }
-        assert_eq!(
-            yard.refresh(&mine.refresh).await.must(401).code(),
-            "auth/invalid"
-        );
+        assert_eq!(yard.refresh(&mine.refresh).await.must(401).code(), "auth/invalid");
         assert_eq!(yard.count("account").await, 1);
     }
 }
@@ -110,23 +79,12 @@ async fn logging_out_ends_the_callers_session_and_no_other() {
     for yard in Yard::all().await {
         let (_, one) = yard.member("haneul01").await;
         let other = yard.login("haneul01").await;
-        let answer = yard
-            .call(Method::POST, "/api/v1/auth/logout", Some(&one.access), None)
-            .await
-            .must(204);
+        let answer = yard.call(Method::POST, "/api/v1/auth/logout", Some(&one.access), None).await.must(204);
         assert!(answer.body.is_null());
-        assert_eq!(
-            yard.get(ME, &one.access).await.must(401).code(),
-            "auth/revoked"
-        );
-        assert_eq!(
-            yard.refresh(&one.refresh).await.must(401).code(),
-            "auth/invalid"
-        );
+        assert_eq!(yard.get(ME, &one.access).await.must(401).code(), "auth/revoked");
+        assert_eq!(yard.refresh(&one.refresh).await.must(401).code(), "auth/invalid");
         yard.get(ME, &other.access).await.must(200);
-        yard.call(Method::POST, "/api/v1/auth/logout", None, None)
-            .await
-            .must(401);
+        yard.call(Method::POST, "/api/v1/auth/logout", None, None).await.must(401);
     }
 }
 
@@ -136,65 +94,33 @@ async fn sessions_are_listed_and_ended_by_their_owner() {
         let (_, stranger) = yard.member("stranger").await;
         yard.sign_up("haneul01").await.must(201);
         let login = json!({"username": "haneul01", "password": PASSWORD});
-        let phone = request(
-            Method::POST,
-            "/api/v1/auth/login",
-            None,
-            Some(login),
-            &[("user-agent", "phone")],
-        );
+        let phone = request(Method::POST, "/api/v1/auth/login", None, Some(login), &[("user-agent", "phone")]);
         let phone = tokens(&yard.send(phone).await.must(200));
         let here = yard.login("haneul01").await;
         let third = yard.login("haneul01").await;
-        let page = yard
-            .get(&format!("{SESSIONS}?limit=2"), &here.access)
-            .await
-            .must(200)
-            .body;
+        let page = yard.get(&format!("{SESSIONS}?limit=2"), &here.access).await.must(200).body;
         assert_eq!(page["items"].as_array().map(Vec::len), Some(2));
         assert_eq!(page["items"][1]["current"], true);
         let cursor = page["next_cursor"].as_str().expect("a further page");
-        let rest = yard
-            .get(&format!("{SESSIONS}?cursor={cursor}"), &here.access)
-            .await
-            .must(200)
-            .body;
-        assert_eq!(
-            (&rest["items"][0]["user_agent"], &rest["next_cursor"]),
-            (&json!("phone"), &json!(null))
-        );
+        let rest = yard.get(&format!("{SESSIONS}?cursor={cursor}"), &here.access).await.must(200).body;
+        assert_eq!((&rest["items"][0]["user_agent"], &rest["next_cursor"]), (&json!("phone"), &json!(null)));
         let phone_session = rest["items"][0]["id"].as_str().expect("an id");
 
-        yard.delete(&format!("{SESSIONS}/{phone_session}"), &stranger.access)
-            .await
-            .must(404);
-        yard.delete(&format!("{SESSIONS}/{}", Uuid::now_v7()), &here.access)
-            .await
-            .must(404);
-        yard.delete(&format!("{SESSIONS}/nonsense"), &here.access)
-            .await
-            .must(404);
+        yard.delete(&format!("{SESSIONS}/{phone_session}"), &stranger.access).await.must(404);
+        yard.delete(&format!("{SESSIONS}/{}", Uuid::now_v7()), &here.access).await.must(404);
+        yard.delete(&format!("{SESSIONS}/nonsense"), &here.access).await.must(404);
         yard.get(ME, &phone.access).await.must(200);
-        yard.delete(&format!("{SESSIONS}/{phone_session}"), &here.access)
-            .await
-            .must(204);
-        yard.delete(&format!("{SESSIONS}/{phone_session}"), &here.access)
-            .await
-            .must(404);
+        yard.delete(&format!("{SESSIONS}/{phone_session}"), &here.access).await.must(204);
+        yard.delete(&format!("{SESSIONS}/{phone_session}"), &here.access).await.must(404);
         yard.get(ME, &phone.access).await.must(401);
 
         yard.delete(SESSIONS, &here.access).await.must(204);
         for tokens in [&here, &third] {
-            assert_eq!(
-                yard.get(ME, &tokens.access).await.must(401).code(),
-                "auth/revoked"
-            );
+            assert_eq!(yard.get(ME, &tokens.access).await.must(401).code(), "auth/revoked");
             yard.refresh(&tokens.refresh).await.must(401);
         }
         yard.get(ME, &stranger.access).await.must(200);
-        yard.get(ME, &yard.login("haneul01").await.access)
-            .await
-            .must(200);
+        yard.get(ME, &yard.login("haneul01").await.access).await.must(200);
     }
 }
 
@@ -209,23 +135,14 @@ async fn a_new_password_ends_the_other_sessions() {
             let yard = &yard;
             async move { yard.put("/api/v1/users/me/password", &access, body).await }
         };
-        assert_eq!(
-            put("wrong password", "snow on Friday").await.must(422).body["errors"][0]["field"],
-            "current"
-        );
-        assert_eq!(
-            put(PASSWORD, PASSWORD).await.must(422).body["errors"][0]["field"],
-            "new"
-        );
+        assert_eq!(put("wrong password", "snow on Friday").await.must(422).body["errors"][0]["field"], "current");
+        assert_eq!(put(PASSWORD, PASSWORD).await.must(422).body["errors"][0]["field"], "new");
         put(PASSWORD, "password1").await.must(422);
         put(PASSWORD, "short").await.must(422);
         yard.get(ME, &elsewhere.access).await.must(200);
 
         put(PASSWORD, "snow on Friday").await.must(204);
-        assert_eq!(
-            yard.get(ME, &elsewhere.access).await.must(401).code(),
-            "auth/revoked"
-        );
+        assert_eq!(yard.get(ME, &elsewhere.access).await.must(401).code(), "auth/revoked");
         yard.refresh(&elsewhere.refresh).await.must(401);
         yard.get(ME, &here.access).await.must(200);
         yard.refresh(&here.refresh).await.must(200);
@@ -239,19 +156,11 @@ async fn of_two_new_passwords_at_once_one_is_set() {
     for yard in Yard::all().await {
         let (_, here) = yard.member("haneul01").await;
         let new = ["snow on Friday", "fog on Sunday"];
-        let put = |new: &str| {
-            yard.put(
-                "/api/v1/users/me/password",
-                &here.access,
-                json!({"current": PASSWORD, "new": new}),
-            )
-        };
+        let put =
+            |new: &str| yard.put("/api/v1/users/me/password", &here.access, json!({"current": PASSWORD, "new": new}));
         let (one, two) = tokio::join!(put(new[0]), put(new[1]));
         let statuses = [one.status.as_u16(), two.status.as_u16()];
-        assert!(
-            statuses == [204, 422] || statuses == [422, 204],
-            "{statuses:?}"
-        );
+        assert!(statuses == [204, 422] || statuses == [422, 204], "{statuses:?}");
         let set = if statuses[0] == 204 { new[0] } else { new[1] };
         yard.try_login("haneul01", set).await.must(200);
     }

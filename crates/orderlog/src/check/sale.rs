@@ -161,13 +161,7 @@ impl Checker {
         self.check_grants_due(leaf);
         match &leaf.event {
             Event::Rules { sha } => self.rules_leaf(leaf, *sha),
-            Event::Claim {
-                seq,
-                person,
-                want,
-                outcome,
-                ..
-            } => {
+            Event::Claim { seq, person, want, outcome, .. } => {
                 self.claim(leaf, *seq, *person, want, *outcome);
             }
             Event::Pause | Event::Resume => {
@@ -186,11 +180,7 @@ impl Checker {
             Event::Continues { origin, size, root } => {
                 let said = (origin.clone(), *size, *root);
                 if leaf.index != 1 || self.continues.take() != Some(said) {
-                    self.lie(
-                        leaf.index,
-                        Kind::Continues,
-                        "not the log that this one follows",
-                    );
+                    self.lie(leaf.index, Kind::Continues, "not the log that this one follows");
                 }
             }
             Event::Pay { seq }
@@ -206,11 +196,7 @@ impl Checker {
     /// After the last leaf: what was due must have come. Calling it again finds nothing new.
     pub fn finish(&mut self) {
         if let Some(seq) = self.grant_due() {
-            self.lie(
-                self.next_index,
-                Kind::GrantMissing,
-                format!("seq {seq} was next and free, and the log ends"),
-            );
+            self.lie(self.next_index, Kind::GrantMissing, format!("seq {seq} was next and free, and the log ends"));
         }
         self.grants_due = false;
     }
@@ -242,12 +228,7 @@ impl Checker {
 
     /// The open claims as they are now.
     pub fn open(&self) -> OpenClaims {
-        let count = |state| {
-            self.claims
-                .values()
-                .filter(|claim| claim.state == state)
-                .count() as u64
-        };
+        let count = |state| self.claims.values().filter(|claim| claim.state == state).count() as u64;
         OpenClaims {
             waitlisted: count(State::Waitlisted),
             held: count(State::Held),
@@ -260,11 +241,7 @@ impl Checker {
     pub fn pools(&self) -> Vec<PoolReport> {
         let report = |(code, pool): (&PoolCode, &Pool)| PoolReport {
             code: *code,
-            label: self
-                .rules()
-                .and_then(|rules| rules.pool(code))
-                .map(|rule| rule.label.clone())
-                .unwrap_or_default(),
+            label: self.rules().and_then(|rules| rules.pool(code)).map(|rule| rule.label.clone()).unwrap_or_default(),
             capacity: pool.capacity,
             held_back: pool.held_back,
             taken: pool.taken,
@@ -274,19 +251,11 @@ impl Checker {
 
     fn check_place(&mut self, leaf: &Leaf) {
         if leaf.index != self.next_index {
-            self.lie(
-                leaf.index,
-                Kind::Index,
-                format!("leaf {} was next", self.next_index),
-            );
+            self.lie(leaf.index, Kind::Index, format!("leaf {} was next", self.next_index));
         }
         self.next_index = leaf.index.saturating_add(1);
         if leaf.decided_ms < self.decided_ms {
-            self.lie(
-                leaf.index,
-                Kind::Time,
-                format!("decided before {}", self.decided_ms),
-            );
+            self.lie(leaf.index, Kind::Time, format!("decided before {}", self.decided_ms));
         }
         self.decided_ms = self.decided_ms.max(leaf.decided_ms);
     }
@@ -300,18 +269,13 @@ impl Checker {
         let is_continues = matches!(leaf.event, Event::Continues { .. });
         if leaf.index >= 1 && self.continues.is_some() && !is_continues {
             self.continues = None;
-            self.lie(
-                leaf.index,
-                Kind::Continues,
-                "it does not say which log it follows",
-            );
+            self.lie(leaf.index, Kind::Continues, "it does not say which log it follows");
         }
     }
 
     fn check_close_due(&mut self, leaf: &Leaf) {
         let Some(in_force) = &self.rules else { return };
-        let due =
-            leaf.decided_ms >= in_force.rules.closes_ms && in_force.since_ms < leaf.decided_ms;
+        let due = leaf.decided_ms >= in_force.rules.closes_ms && in_force.since_ms < leaf.decided_ms;
         // The first two leaves of a log that goes on state what was; what follows them is judged.
         let stating = leaf.index == 0 || matches!(leaf.event, Event::Continues { .. });
         if due && !self.closed && !stating && leaf.event != Event::Close {
@@ -325,38 +289,22 @@ impl Checker {
             return;
         }
         if let Some(seq) = self.grant_due() {
-            self.lie(
-                leaf.index,
-                Kind::GrantMissing,
-                format!("seq {seq} was next and free"),
-            );
+            self.lie(leaf.index, Kind::GrantMissing, format!("seq {seq} was next and free"));
         }
         self.grants_due = false;
     }
 
     fn rules_leaf(&mut self, leaf: &Leaf, sha: Hash) {
         let Some(rules) = self.known_rules.get(&sha).cloned() else {
-            self.lie(
-                leaf.index,
-                Kind::Rules,
-                format!("no sound rules of hash {}", hex::encode(sha)),
-            );
+            self.lie(leaf.index, Kind::Rules, format!("no sound rules of hash {}", hex::encode(sha)));
             return;
         };
         let since_ms = leaf.decided_ms;
-        let new = InForce {
-            rules: rules.clone(),
-            sha,
-            since_ms,
-        };
+        let new = InForce { rules: rules.clone(), sha, since_ms };
         let old = self.rules.replace(new);
         if leaf.index == 0 && self.continues.is_some() {
             if old.is_none_or(|old| old.sha != sha) {
-                self.lie(
-                    0,
-                    Kind::Rules,
-                    "not the rules in force in the log it continues",
-                );
+                self.lie(0, Kind::Rules, "not the rules in force in the log it continues");
             }
             return;
         }
@@ -367,22 +315,10 @@ impl Checker {
         for rule in &rules.pools {
             let (capacity, held_back) = (rule.capacity.into(), rule.held_back.into());
             let taken = self.pools.get(&rule.code).map_or(0, |pool| pool.taken);
-            pools.insert(
-                rule.code,
-                Pool {
-                    capacity,
-                    held_back,
-                    taken,
-                },
-            );
+            pools.insert(rule.code, Pool { capacity, held_back, taken });
         }
-        let lost = self
-            .pools
-            .iter()
-            .find(|(code, pool)| pool.taken > 0 && !pools.contains_key(code));
-        let below = pools
-            .iter()
-            .find(|(_, pool)| pool.taken + pool.held_back > pool.capacity);
+        let lost = self.pools.iter().find(|(code, pool)| pool.taken > 0 && !pools.contains_key(code));
+        let below = pools.iter().find(|(_, pool)| pool.taken + pool.held_back > pool.capacity);
         if let Some((code, pool)) = lost.or(below) {
             let detail = format!("{} of pool {code} are taken", pool.taken);
             self.lie(leaf.index, Kind::BelowTaken, detail);
@@ -393,27 +329,20 @@ impl Checker {
 
     /// Whether places still go to those who wait.
     fn line_goes_on(&self) -> bool {
-        self.rules()
-            .is_some_and(|rules| !self.closed || rules.line_after_close)
+        self.rules().is_some_and(|rules| !self.closed || rules.line_after_close)
     }
 
     /// Who must be granted now, if anybody.
     fn grant_due(&self) -> Option<u64> {
-        let to_line = self
-            .rules()
-            .is_some_and(|rules| rules.return_to == ReturnTo::Line);
+        let to_line = self.rules().is_some_and(|rules| rules.return_to == ReturnTo::Line);
         let due = self.grants_due && to_line && self.line_goes_on();
         due.then(|| self.first_grantable()).flatten()
     }
 
     /// The lowest seq that waits and whose whole want is free.
     fn first_grantable(&self) -> Option<u64> {
-        let free = self
-            .line
-            .iter()
-            .filter(|(want, _)| self.is_there(want, Take::Free));
-        free.filter_map(|(_, waiting)| waiting.first().copied())
-            .min()
+        let free = self.line.iter().filter(|(want, _)| self.is_there(want, Take::Free));
+        free.filter_map(|(_, waiting)| waiting.first().copied()).min()
     }
 
     fn is_there(&self, want: &Want, take: Take) -> bool {

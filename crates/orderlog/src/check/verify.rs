@@ -40,10 +40,7 @@ pub enum Comparison {
 /// Compares two receipts without the log. Says nothing about their signatures: see
 /// [`Receipt::verify`].
 pub fn compare(a: &Receipt, b: &Receipt) -> Result<Comparison, crate::FormatError> {
-    let (a, b) = (
-        read_checkpoint(&a.checkpoint)?,
-        read_checkpoint(&b.checkpoint)?,
-    );
+    let (a, b) = (read_checkpoint(&a.checkpoint)?, read_checkpoint(&b.checkpoint)?);
     Ok(if a == b {
         Comparison::Same
     } else if (&a.origin, a.size) == (&b.origin, b.size) {
@@ -57,12 +54,7 @@ pub fn compare(a: &Receipt, b: &Receipt) -> Result<Comparison, crate::FormatErro
 ///
 /// The keys are the source's own: who got a key elsewhere compares it with [`Report::logs`]' names.
 pub fn verify(source: &impl Source, receipts: &[String]) -> Report {
-    let mut verifier = Verifier {
-        source,
-        findings: Findings::default(),
-        checker: Checker::new(),
-        logs: Vec::new(),
-    };
+    let mut verifier = Verifier { source, findings: Findings::default(), checker: Checker::new(), logs: Vec::new() };
     verifier.read_logs();
     verifier.check_sale();
     let receipts = verifier.check_receipts(receipts);
@@ -92,15 +84,11 @@ type Found = (Kind, String);
 
 impl Log {
     fn leaves(&self) -> impl Iterator<Item = &[u8]> {
-        self.bundles
-            .iter()
-            .flat_map(|bundle| tiles::entries(bundle).filter_map(Result::ok))
+        self.bundles.iter().flat_map(|bundle| tiles::entries(bundle).filter_map(Result::ok))
     }
 
     fn leaf(&self, index: u64) -> Option<&[u8]> {
-        let bundle = self
-            .bundles
-            .get(usize::try_from(index / tiles::TILE_WIDTH).ok()?)?;
+        let bundle = self.bundles.get(usize::try_from(index / tiles::TILE_WIDTH).ok()?)?;
         let at = usize::try_from(index % tiles::TILE_WIDTH).ok()?;
         tiles::entries(bundle).nth(at)?.ok()
     }
@@ -118,17 +106,8 @@ impl Log {
     }
 
     fn root_at(&self, size: u64) -> Option<Hash> {
-        let nodes: Result<Vec<_>, ()> = proof::frontier_nodes(size)
-            .into_iter()
-            .map(|node| self.node(node))
-            .collect();
-        Some(
-            Frontier {
-                size,
-                nodes: nodes.ok()?,
-            }
-            .root(),
-        )
+        let nodes: Result<Vec<_>, ()> = proof::frontier_nodes(size).into_iter().map(|node| self.node(node)).collect();
+        Some(Frontier { size, nodes: nodes.ok()? }.root())
     }
 }
 
@@ -141,20 +120,12 @@ impl<S: Source> Verifier<'_, S> {
         // The newest log comes first there; numbers count from the oldest.
         let newest = keys.lines().count() as u32;
         if newest == 0 {
-            self.findings
-                .add(1, None, Kind::Missing, "keys: there is none");
+            self.findings.add(1, None, Kind::Missing, "keys: there is none");
         }
-        let base = keys
-            .lines()
-            .last()
-            .and_then(|oldest| oldest.split('+').next());
+        let base = keys.lines().last().and_then(|oldest| oldest.split('+').next());
         let base = base.unwrap_or_default();
         for (log_no, key) in (1..=newest).zip(keys.lines().rev()) {
-            let prefix = if log_no == newest {
-                String::new()
-            } else {
-                format!("logs/{log_no}/")
-            };
+            let prefix = if log_no == newest { String::new() } else { format!("logs/{log_no}/") };
             match self.read_log(base, log_no, prefix, key) {
                 Ok(log) => self.logs.push(log),
                 Err((kind, detail)) => self.findings.add(log_no, None, kind, detail),
@@ -162,23 +133,13 @@ impl<S: Source> Verifier<'_, S> {
         }
     }
 
-    fn read_log(
-        &mut self,
-        base: &str,
-        log_no: u32,
-        prefix: String,
-        key: &str,
-    ) -> Result<Log, Found> {
+    fn read_log(&mut self, base: &str, log_no: u32, prefix: String, key: &str) -> Result<Log, Found> {
         let key = VerifierKey::parse(key).map_err(|error| (Kind::Signature, error.to_string()))?;
         if key.name() != origin(base, log_no) {
-            return Err((
-                Kind::Signature,
-                format!("{} is not the name of log {log_no}", key.name()),
-            ));
+            return Err((Kind::Signature, format!("{} is not the name of log {log_no}", key.name())));
         }
         let note = self.fetch_text(&format!("{prefix}checkpoint"))?;
-        let checkpoint =
-            open_checkpoint(&note, &key).map_err(|error| (Kind::Signature, error.to_string()))?;
+        let checkpoint = open_checkpoint(&note, &key).map_err(|error| (Kind::Signature, error.to_string()))?;
         let mut append = Append::new(Frontier::default());
         let mut bundles = Vec::new();
         for tile in Tile::all(TileKind::Entries, checkpoint.size) {
@@ -191,20 +152,10 @@ impl<S: Source> Verifier<'_, S> {
         }
         let tree = append.finish();
         if tree.root() != checkpoint.root {
-            let detail = format!(
-                "{} leaves do not hash to the checkpoint's root",
-                checkpoint.size
-            );
+            let detail = format!("{} leaves do not hash to the checkpoint's root", checkpoint.size);
             self.findings.add(log_no, None, Kind::Root, detail);
         }
-        let log = Log {
-            log_no,
-            prefix,
-            key,
-            checkpoint,
-            tree,
-            bundles,
-        };
+        let log = Log { log_no, prefix, key, checkpoint, tree, bundles };
         self.check_tiles(&log);
         Ok(log)
     }
@@ -213,15 +164,9 @@ impl<S: Source> Verifier<'_, S> {
     fn fetch_bundle(&self, prefix: &str, tile: Tile) -> Result<Vec<u8>, Found> {
         let mut bundle = self.fetch_tile(prefix, tile)?;
         let entries = tiles::entries(&bundle).map_while(Result::ok);
-        let lengths: Vec<_> = entries
-            .take(tile.width.into())
-            .map(|entry| 2 + entry.len())
-            .collect();
+        let lengths: Vec<_> = entries.take(tile.width.into()).map(|entry| 2 + entry.len()).collect();
         if lengths.len() < tile.width.into() {
-            return Err((
-                Kind::Missing,
-                format!("{tile}: only {} entries", lengths.len()),
-            ));
+            return Err((Kind::Missing, format!("{tile}: only {} entries", lengths.len())));
         }
         bundle.truncate(lengths.iter().sum());
         Ok(bundle)
@@ -240,26 +185,16 @@ impl<S: Source> Verifier<'_, S> {
     fn check_tiles(&mut self, log: &Log) {
         for level in 0..=u8::MAX / 8 {
             for tile in Tile::all(TileKind::Hashes(level), log.checkpoint.size) {
-                let nodes = (tile.first()..).take(tile.width.into()).map(|index| Node {
-                    level: level * 8,
-                    index,
-                });
-                let hashes: Vec<u8> = nodes
-                    .filter_map(|node| log.tree.node(node))
-                    .flatten()
-                    .collect();
+                let nodes = (tile.first()..).take(tile.width.into()).map(|index| Node { level: level * 8, index });
+                let hashes: Vec<u8> = nodes.filter_map(|node| log.tree.node(node)).flatten().collect();
                 let fits = |served: &[u8]| {
-                    served.starts_with(&hashes)
-                        && [hashes.len(), FULL_TILE_BYTES].contains(&served.len())
+                    served.starts_with(&hashes) && [hashes.len(), FULL_TILE_BYTES].contains(&served.len())
                 };
                 match self.fetch_tile(&log.prefix, tile) {
                     Ok(served) if fits(&served) => {}
-                    Ok(_) => self.findings.add(
-                        log.log_no,
-                        None,
-                        Kind::Tile,
-                        format!("{tile}: not what the leaves give"),
-                    ),
+                    Ok(_) => {
+                        self.findings.add(log.log_no, None, Kind::Tile, format!("{tile}: not what the leaves give"))
+                    }
                     Err((kind, detail)) => self.findings.add(log.log_no, None, kind, detail),
                 }
             }
@@ -299,8 +234,7 @@ impl<S: Source> Verifier<'_, S> {
             }
         }
         self.checker.finish();
-        self.findings
-            .merge(std::mem::take(&mut self.checker.findings));
+        self.findings.merge(std::mem::take(&mut self.checker.findings));
         self.check_offer(&logs);
         self.logs = logs;
     }
@@ -324,8 +258,7 @@ impl<S: Source> Verifier<'_, S> {
                 Ok(receipt) => held.push(receipt),
                 Err((kind, detail)) => {
                     let newest = self.logs.last().map_or(1, |log| log.log_no);
-                    self.findings
-                        .add(newest, None, kind, format!("receipt {number}: {detail}"));
+                    self.findings.add(newest, None, kind, format!("receipt {number}: {detail}"));
                 }
             }
         }
@@ -338,16 +271,13 @@ impl<S: Source> Verifier<'_, S> {
         let name = receipt.origin().map_err(|error| wrong(error.to_string()))?;
         let log = self.logs.iter().find(|log| log.key.name() == name);
         let log = log.ok_or_else(|| wrong(format!("it is of {name}, not of this offer")))?;
-        let Checkpoint { size, root, .. } = receipt
-            .verify(&log.key)
-            .map_err(|error| wrong(error.to_string()))?;
+        let Checkpoint { size, root, .. } = receipt.verify(&log.key).map_err(|error| wrong(error.to_string()))?;
         let newest = &log.checkpoint;
         if size > newest.size {
             let detail = format!("it shows {size} leaves, the log has {}", newest.size);
             return Err((Kind::SplitView, detail));
         }
-        let consistency =
-            proof::consistency(size, newest.size, |node| log.node(node)).unwrap_or_default();
+        let consistency = proof::consistency(size, newest.size, |node| log.node(node)).unwrap_or_default();
         if !proof::verify_consistency(size, newest.size, &root, &newest.root, &consistency) {
             let detail = format!("its tree of {size} leaves is not the beginning of this log");
             return Err((Kind::SplitView, detail));
@@ -356,11 +286,7 @@ impl<S: Source> Verifier<'_, S> {
         if log.leaf(receipt.index) != Some(leaf.as_bytes()) {
             return Err(wrong(format!("the log has another leaf {}", receipt.index)));
         }
-        Ok(ReceiptReport {
-            index: receipt.index,
-            leaf,
-            size,
-        })
+        Ok(ReceiptReport { index: receipt.index, leaf, size })
     }
 
     fn report(self, receipts: Vec<ReceiptReport>) -> Report {
@@ -400,10 +326,7 @@ impl<S: Source> Verifier<'_, S> {
 
 /// Gives the checker the rules a leaf names. Rules that cannot be had are the checker's to report.
 fn read_rules(source: &impl Source, prefix: &str, checker: &mut Checker, leaf: &[u8]) {
-    if let Ok(Leaf {
-        event: Event::Rules { sha },
-        ..
-    }) = Leaf::parse(leaf)
+    if let Ok(Leaf { event: Event::Rules { sha }, .. }) = Leaf::parse(leaf)
         && !checker.knows_rules(&sha)
         && let Ok(Some(bytes)) = source.read(&format!("{prefix}rules/{}", hex::encode(sha)))
     {

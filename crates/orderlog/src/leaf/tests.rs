@@ -3,14 +3,10 @@ use crate::want::PoolCode;
 use proptest::prelude::*;
 
 fn want() -> impl Strategy<Value = Want> {
-    let pool = ("[a-z0-9-]{1,32}", 1..=(1_u32 << 31))
-        .prop_map(|(code, units)| (PoolCode::new(&code).expect("code"), units));
-    proptest::collection::btree_map(
-        pool.clone().prop_map(|p| p.0),
-        pool.prop_map(|p| p.1),
-        1..=8,
-    )
-    .prop_map(|units| Want::new(units).expect("want"))
+    let pool =
+        ("[a-z0-9-]{1,32}", 1..=(1_u32 << 31)).prop_map(|(code, units)| (PoolCode::new(&code).expect("code"), units));
+    proptest::collection::btree_map(pool.clone().prop_map(|p| p.0), pool.prop_map(|p| p.1), 1..=8)
+        .prop_map(|units| Want::new(units).expect("want"))
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -20,17 +16,9 @@ fn event() -> impl Strategy<Value = Event> {
     let reason = proptest::sample::select(ReturnReason::ALL.to_vec());
     prop_oneof![
         any::<Hash>().prop_map(|sha| Event::Rules { sha }),
-        (seq(), person, 0..=i64::MAX, want(), outcome).prop_map(
-            |(seq, person, received_ms, want, outcome)| {
-                Event::Claim {
-                    seq,
-                    person,
-                    received_ms,
-                    want,
-                    outcome,
-                }
-            }
-        ),
+        (seq(), person, 0..=i64::MAX, want(), outcome).prop_map(|(seq, person, received_ms, want, outcome)| {
+            Event::Claim { seq, person, received_ms, want, outcome }
+        }),
         seq().prop_map(|seq| Event::Pay { seq }),
         seq().prop_map(|seq| Event::Hold { seq }),
         seq().prop_map(|seq| Event::Confirm { seq }),
@@ -41,8 +29,11 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Pause),
         Just(Event::Resume),
         Just(Event::Close),
-        ("[!-*,-~]{1,200}", any::<u64>(), any::<Hash>())
-            .prop_map(|(origin, size, root)| Event::Continues { origin, size, root }),
+        ("[!-*,-~]{1,200}", any::<u64>(), any::<Hash>()).prop_map(|(origin, size, root)| Event::Continues {
+            origin,
+            size,
+            root
+        }),
     ]
 }
 
@@ -89,10 +80,7 @@ fn lines_of_the_format() {
         "1 7 1 amend 3 5k:2147483648".into(),
         "1 8 1 return 3 expired".into(),
         "1 9 1 pause".into(),
-        format!(
-            "1 1 1 continues yard.example/offers/x/2 70000 {}=",
-            "A".repeat(43)
-        ),
+        format!("1 1 1 continues yard.example/offers/x/2 70000 {}=", "A".repeat(43)),
     ] {
         assert_eq!(line.parse::<Leaf>().map(|leaf| leaf.to_string()), Ok(line));
     }

@@ -2,16 +2,8 @@ use super::*;
 use crate::proof::{inclusion, verify_inclusion};
 
 /// The leaves and roots of the reference implementation of RFC 6962.
-const LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 const ROOTS: [&str; 9] = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -47,11 +39,8 @@ fn in_batches(leaves: &[Hash], ends: &[usize]) -> Appended {
     let mut last = Append::new(Frontier::default()).finish();
     for &end in ends {
         let bytes = frontier.to_bytes();
-        let mut append =
-            Append::new(Frontier::from_bytes(frontier.size, &bytes).expect("frontier"));
-        leaves[start..end]
-            .iter()
-            .for_each(|leaf| append.push(*leaf));
+        let mut append = Append::new(Frontier::from_bytes(frontier.size, &bytes).expect("frontier"));
+        leaves[start..end].iter().for_each(|leaf| append.push(*leaf));
         last = append.finish();
         frontier = last.frontier().clone();
         start = end;
@@ -61,10 +50,7 @@ fn in_batches(leaves: &[Hash], ends: &[usize]) -> Appended {
 
 #[test]
 fn rfc_6962_vectors() {
-    let leaves: Vec<Hash> = LEAVES
-        .iter()
-        .map(|leaf| leaf_hash(&hex::decode(leaf).expect("hex")))
-        .collect();
+    let leaves: Vec<Hash> = LEAVES.iter().map(|leaf| leaf_hash(&hex::decode(leaf).expect("hex"))).collect();
     for (size, root) in ROOTS.iter().enumerate() {
         let appended = in_batches(&leaves, &[size]);
         assert_eq!(hex::encode(appended.root()), *root, "{size} leaves");
@@ -91,16 +77,12 @@ fn three_hundred_random_batches() {
         let whole = in_batches(&leaves, &[new]);
         for (index, leaf) in leaves.iter().enumerate().take(new).skip(old) {
             let proof = appended.proof(index as u64);
-            assert!(
-                verify_inclusion(leaf, index as u64, new as u64, &proof, &root),
-                "{index} of {old} + {added}"
-            );
+            assert!(verify_inclusion(leaf, index as u64, new as u64, &proof, &root), "{index} of {old} + {added}");
             let by_nodes = inclusion(index as u64, new as u64, |node| whole.node(node).ok_or(()));
             assert_eq!(by_nodes, Ok(proof));
         }
-        let completed: Vec<_> = (old / 256..new / 256)
-            .map(|n| (1, n as u64, root_of(&leaves[n * 256..(n + 1) * 256])))
-            .collect();
+        let completed: Vec<_> =
+            (old / 256..new / 256).map(|n| (1, n as u64, root_of(&leaves[n * 256..(n + 1) * 256]))).collect();
         assert_eq!(appended.completed(), completed);
     }
 }
@@ -109,11 +91,7 @@ fn three_hundred_random_batches() {
 fn higher_tiles_are_completed() {
     let leaves = some_leaves(65_536);
     let appended = in_batches(&leaves, &[65_535, 65_536]);
-    let levels: Vec<_> = appended
-        .completed()
-        .into_iter()
-        .map(|(level, n, _)| (level, n))
-        .collect();
+    let levels: Vec<_> = appended.completed().into_iter().map(|(level, n, _)| (level, n)).collect();
     assert_eq!(levels, [(1, 255), (2, 0)]);
     assert_eq!(appended.completed()[1].2, appended.root());
 }

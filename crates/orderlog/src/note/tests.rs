@@ -12,10 +12,7 @@ fn verifier() -> VerifierKey {
 
 #[test]
 fn origins_of_later_logs() {
-    assert_eq!(
-        [1, 2, 12].map(|no| origin("y/offers/x", no)),
-        ["y/offers/x", "y/offers/x/2", "y/offers/x/12"]
-    );
+    assert_eq!([1, 2, 12].map(|no| origin("y/offers/x", no)), ["y/offers/x", "y/offers/x/2", "y/offers/x/12"]);
 }
 
 /// The example of the Go checksum database, whose format became the signed note.
@@ -23,23 +20,13 @@ fn origins_of_later_logs() {
 fn a_strangers_key_is_read() {
     let text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     let peter = VerifierKey::parse(text).expect("a key");
-    assert_eq!(
-        (peter.name(), peter.id(), peter.to_string().as_str()),
-        ("PeterNeumann", 0xc74f_20a3, text)
-    );
+    assert_eq!((peter.name(), peter.id(), peter.to_string().as_str()), ("PeterNeumann", 0xc74f_20a3, text));
 }
 
 #[test]
 fn false_keys_are_refused() {
     let good = key().verifier_key(NAME);
-    for (from, to) in [
-        ("yard", "lard"),
-        ("+A", "+B"),
-        ("+", " "),
-        ("yard", "ya rd"),
-        ("=", ""),
-        ("+A", "+"),
-    ] {
+    for (from, to) in [("yard", "lard"), ("+A", "+B"), ("+", " "), ("yard", "ya rd"), ("=", ""), ("+A", "+")] {
         let text = good.replacen(from, to, 1);
         if text != good {
             assert!(VerifierKey::parse(&text).is_err(), "{text}");
@@ -51,24 +38,13 @@ fn false_keys_are_refused() {
 #[test]
 fn a_checkpoint_is_opened_by_its_key_only() {
     let note = sign_checkpoint(&key(), NAME, 143, &[5; 32]);
-    let checkpoint = Checkpoint {
-        origin: NAME.to_owned(),
-        size: 143,
-        root: [5; 32],
-    };
+    let checkpoint = Checkpoint { origin: NAME.to_owned(), size: 143, root: [5; 32] };
     assert_eq!(open_checkpoint(&note, &verifier()), Ok(checkpoint.clone()));
     assert_eq!(read_checkpoint(&note), Ok(checkpoint.clone()));
-    assert_eq!(
-        sign_checkpoint(&key(), NAME, 143, &[5; 32]),
-        note,
-        "deterministic"
-    );
+    assert_eq!(sign_checkpoint(&key(), NAME, 143, &[5; 32]), note, "deterministic");
     let other = VerifierKey::parse(&LogKey::from_seed(&[8; 32]).verifier_key(NAME)).expect("key");
     assert!(open_checkpoint(&note, &other).is_err());
-    let witnessed = format!(
-        "{note}\u{2014} witness.example {}\n",
-        STANDARD.encode([9; 80])
-    );
+    let witnessed = format!("{note}\u{2014} witness.example {}\n", STANDARD.encode([9; 80]));
     assert_eq!(open_checkpoint(&witnessed, &verifier()), Ok(checkpoint));
 }
 
@@ -85,10 +61,7 @@ fn changed_checkpoints_are_refused() {
         note.replace(&signature, ""),
         note.replace('\u{2014}', "-"),
         // A second line by our key id that is too short to be a signature.
-        format!(
-            "{note}\u{2014} {NAME} {}\n",
-            STANDARD.encode([&key().id(NAME).to_be_bytes()[..], &[0; 4]].concat())
-        ),
+        format!("{note}\u{2014} {NAME} {}\n", STANDARD.encode([&key().id(NAME).to_be_bytes()[..], &[0; 4]].concat())),
         note.replace("143", "143\r"),
         String::new(),
     ] {

@@ -34,16 +34,10 @@ fn the_rfcs_example() {
     assert_eq!(inclusion_steps(3, 7), [vec![c], vec![g], l.to_vec()]);
     assert_eq!(inclusion_steps(4, 7), [vec![f], vec![j], vec![k]]);
     assert_eq!(inclusion_steps(6, 7), [vec![i], vec![k]]);
-    assert_eq!(
-        consistency_steps(3, 7),
-        [vec![c], vec![d], vec![g], l.to_vec()]
-    );
+    assert_eq!(consistency_steps(3, 7), [vec![c], vec![d], vec![g], l.to_vec()]);
     assert_eq!(consistency_steps(4, 7), [l.to_vec()]);
     assert_eq!(consistency_steps(6, 7), [vec![i], vec![j], vec![k]]);
-    assert_eq!(
-        (inclusion_steps(1, 7)[0][0], inclusion_steps(5, 7)[0][0]),
-        (a, e)
-    );
+    assert_eq!((inclusion_steps(1, 7)[0][0], inclusion_steps(5, 7)[0][0]), (a, e));
 }
 
 #[test]
@@ -52,32 +46,14 @@ fn consistency_of_all_small_sizes() {
         for old in 0..=new {
             let (old_root, new_root) = (tree(old).root(), tree(new).root());
             let proof = consistency_of(old, new);
-            assert!(
-                verify_consistency(old, new, &old_root, &new_root, &proof),
-                "{old} to {new}"
-            );
+            assert!(verify_consistency(old, new, &old_root, &new_root, &proof), "{old} to {new}");
             if old > 0 && old < new {
-                assert!(
-                    !verify_consistency(old, new, &new_root, &new_root, &proof),
-                    "{old} to {new}"
-                );
-                assert!(
-                    !verify_consistency(old, new, &old_root, &old_root, &proof),
-                    "{old} to {new}"
-                );
+                assert!(!verify_consistency(old, new, &new_root, &new_root, &proof), "{old} to {new}");
+                assert!(!verify_consistency(old, new, &old_root, &old_root, &proof), "{old} to {new}");
                 let longer = [&proof[..], &[old_root]].concat();
-                assert!(
-                    !verify_consistency(old, new, &old_root, &new_root, &longer),
-                    "{old} to {new}"
-                );
-                assert!(
-                    !verify_consistency(old, new, &old_root, &new_root, &proof[1..]),
-                    "{old} to {new}"
-                );
-                assert!(
-                    !verify_consistency(new, old, &new_root, &old_root, &proof),
-                    "{new} to {old}"
-                );
+                assert!(!verify_consistency(old, new, &old_root, &new_root, &longer), "{old} to {new}");
+                assert!(!verify_consistency(old, new, &old_root, &new_root, &proof[1..]), "{old} to {new}");
+                assert!(!verify_consistency(new, old, &new_root, &old_root, &proof), "{new} to {old}");
             }
         }
     }
@@ -92,8 +68,7 @@ fn a_changed_inclusion_proof_fails() {
     for index in 0..size {
         let leaf = leaf_hash(&index.to_be_bytes());
         let proof = inclusion(index, size, |node| tree.node(node).ok_or(())).expect("nodes");
-        let verify =
-            |index, size, proof: &[Hash]| verify_inclusion(&leaf, index, size, proof, &tree.root());
+        let verify = |index, size, proof: &[Hash]| verify_inclusion(&leaf, index, size, proof, &tree.root());
         assert!(verify(index, size, &proof));
         assert!(!verify(index ^ 1, size, &proof));
         assert!(!verify(size, size, &proof));

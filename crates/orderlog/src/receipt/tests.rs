@@ -12,24 +12,14 @@ fn receipt_of(size: u64, index: u64) -> (String, VerifierKey) {
     let key = LogKey::from_seed(&[7; 32]);
     let checkpoint = sign_checkpoint(&key, NAME, size, &tree.root());
     let text = receipt(&line(index), index, &tree.proof(index), &checkpoint);
-    (
-        text,
-        VerifierKey::parse(&key.verifier_key(NAME)).expect("key"),
-    )
+    (text, VerifierKey::parse(&key.verifier_key(NAME)).expect("key"))
 }
 
 #[test]
 fn the_text_is_a_tlog_proof() {
     let (text, _) = receipt_of(3, 1);
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(
-        lines[..3],
-        [
-            "c2sp.org/tlog-proof@v1",
-            "extra MSAxIDUgcGF5IDI=",
-            "index 1"
-        ]
-    );
+    assert_eq!(lines[..3], ["c2sp.org/tlog-proof@v1", "extra MSAxIDUgcGF5IDI=", "index 1"]);
     assert_eq!((lines[3].len(), lines[4].len(), lines[5]), (44, 44, ""));
     assert_eq!(lines[6..8], [NAME, "3"]);
 }
@@ -40,10 +30,7 @@ fn receipts_hold_and_changed_ones_do_not() {
         let (text, key) = receipt_of(size, index);
         let read = Receipt::parse(&text).expect("a receipt");
         assert_eq!((read.index, read.origin().as_deref()), (index, Ok(NAME)));
-        assert_eq!(
-            read.verify(&key).map(|checkpoint| checkpoint.size),
-            Ok(size)
-        );
+        assert_eq!(read.verify(&key).map(|checkpoint| checkpoint.size), Ok(size));
     }
     let (text, key) = receipt_of(3, 1);
     let other_leaf = text.replace("MSAxIDUgcGF5IDI=", &STANDARD.encode("1 1 5 pay 3"));
@@ -60,9 +47,6 @@ fn receipts_hold_and_changed_ones_do_not() {
         assert!(Receipt::parse(&text.replacen(from, to, 1)).is_err(), "{to}");
     }
     let (many, _) = receipt_of(1, 0);
-    let hash = format!(
-        "index 0\n{}",
-        format!("{}\n", STANDARD.encode([0; 32])).repeat(65)
-    );
+    let hash = format!("index 0\n{}", format!("{}\n", STANDARD.encode([0; 32])).repeat(65));
     assert!(Receipt::parse(&many.replacen("index 0\n", &hash, 1)).is_err());
 }

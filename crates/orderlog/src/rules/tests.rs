@@ -8,10 +8,7 @@ fn rules() -> Rules {
 
 #[test]
 fn canonical_bytes_are_read_and_written_the_same() {
-    assert_eq!(
-        String::from_utf8(rules().canonical()).as_deref(),
-        Ok(PUBLISHED)
-    );
+    assert_eq!(String::from_utf8(rules().canonical()).as_deref(), Ok(PUBLISHED));
     assert_eq!(rules().sha(), Rules::sha_of(PUBLISHED.as_bytes()));
 }
 
@@ -31,10 +28,7 @@ fn every_other_spelling_is_refused() {
         (r#""opens_ms":1000"#, r#""opens_ms":2001"#),
         (r#""opens_ms":1000"#, r#""opens_ms":-1"#),
         (r#""closes_ms":2000"#, r#""closes_ms":9007199254740992"#),
-        (
-            r#""refusals_logged_max":1000000"#,
-            r#""refusals_logged_max":9007199254740992"#,
-        ),
+        (r#""refusals_logged_max":1000000"#, r#""refusals_logged_max":9007199254740992"#),
         (r#""per_person":1"#, r#""per_person":0"#),
         (r#""units_max":2"#, r#""units_max":0"#),
         (r#""held_back":5"#, r#""held_back":101"#),
@@ -43,14 +37,8 @@ fn every_other_spelling_is_refused() {
         (r#""code":"10k""#, r#""code":"10K""#),
         (r#""max":1,"min":1"#, r#""max":1,"min":2"#),
         (r#""max":1,"min":0"#, r#""max":0,"min":0"#),
-        (
-            r#"{"group":"souvenir","max":1,"min":0}"#,
-            r#"{"group":"course","max":1,"min":0}"#,
-        ),
-        (
-            r#"[{"group":"course","max":1,"min":1},{"group":"souvenir","max":1,"min":0}]"#,
-            "[]",
-        ),
+        (r#"{"group":"souvenir","max":1,"min":0}"#, r#"{"group":"course","max":1,"min":0}"#),
+        (r#"[{"group":"course","max":1,"min":1},{"group":"souvenir","max":1,"min":0}]"#, "[]"),
         ("한강", r"\ud55c강"),
         (r#"}]}"#, "}]}\n"),
     ] {
@@ -74,26 +62,14 @@ fn wants_within_the_rules() {
     let check = |want: &str| rules().check_want(&want.parse().expect("want"));
     assert_eq!(check("10k:1"), Ok(()));
     assert_eq!(check("10k:2,s1-1:1"), Ok(()));
-    assert!(matches!(
-        check("10k:3"),
-        Err(WantError::TooManyUnits { units_max: 2, .. })
-    ));
+    assert!(matches!(check("10k:3"), Err(WantError::TooManyUnits { units_max: 2, .. })));
     assert!(matches!(check("5k:1"), Err(WantError::UnknownPool { .. })));
-    assert!(matches!(
-        check("s1-1:1"),
-        Err(WantError::TooFew { min: 1, .. })
-    ));
+    assert!(matches!(check("s1-1:1"), Err(WantError::TooFew { min: 1, .. })));
     let mut two = rules();
     two.pools[1].group = "course".to_owned();
     let both: Want = "10k:1,s1-1:1".parse().expect("want");
-    assert!(matches!(
-        two.check_want(&both),
-        Err(WantError::TooMany { max: 1, .. })
-    ));
+    assert!(matches!(two.check_want(&both), Err(WantError::TooMany { max: 1, .. })));
     let mut unlisted = rules();
     unlisted.want.pop();
-    assert!(matches!(
-        unlisted.check_want(&both),
-        Err(WantError::TooMany { max: 0, .. })
-    ));
+    assert!(matches!(unlisted.check_want(&both), Err(WantError::TooMany { max: 0, .. })));
 }

@@ -9,12 +9,7 @@ fn paths_of_the_specification() {
         ("tile/63/000.p/1", TileKind::Hashes(63), 0, 1),
         ("tile/entries/273.p/112", TileKind::Entries, 273, 112),
         ("tile/entries/x001/000", TileKind::Entries, 1_000, 256),
-        (
-            "tile/entries/x018/x446/x744/x073/x709/x551/615",
-            TileKind::Entries,
-            u64::MAX,
-            256,
-        ),
+        ("tile/entries/x018/x446/x744/x073/x709/x551/615", TileKind::Entries, u64::MAX, 256),
     ] {
         let tile = Tile { kind, n, width };
         assert_eq!(tile.to_string(), path);
@@ -56,23 +51,14 @@ fn other_paths_are_refused() {
 /// The example of the specification: 70,000 entries.
 #[test]
 fn tiles_of_a_tree() {
-    let widths = |kind| {
-        Tile::all(kind, 70_000)
-            .map(|tile| tile.width)
-            .collect::<Vec<_>>()
-    };
+    let widths = |kind| Tile::all(kind, 70_000).map(|tile| tile.width).collect::<Vec<_>>();
     let level_0 = widths(TileKind::Hashes(0));
     assert_eq!((level_0.len(), level_0.last()), (274, Some(&112)));
     assert_eq!(widths(TileKind::Entries), level_0);
     assert_eq!(widths(TileKind::Hashes(1)), [256, 17]);
     assert_eq!(widths(TileKind::Hashes(2)), [1]);
     assert!(widths(TileKind::Hashes(3)).is_empty());
-    assert_eq!(
-        Tile::all(TileKind::Hashes(1), 256)
-            .map(|tile| tile.width)
-            .collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(Tile::all(TileKind::Hashes(1), 256).map(|tile| tile.width).collect::<Vec<_>>(), [1]);
     assert!(Tile::all(TileKind::Entries, 0).next().is_none());
 }
 
@@ -83,10 +69,7 @@ fn tiles_that_a_tree_has() {
     assert!(!within("tile/entries/273.p/113", 70_000) && !within("tile/entries/273", 70_000));
     assert!(within("tile/1/001.p/17", 70_000) && !within("tile/1/001.p/18", 70_000));
     assert!(!within("tile/63/000.p/1", u64::MAX));
-    assert!(!within(
-        "tile/entries/x018/x446/x744/x073/x709/x551/615",
-        u64::MAX
-    ));
+    assert!(!within("tile/entries/x018/x446/x744/x073/x709/x551/615", u64::MAX));
 }
 
 #[test]
@@ -96,9 +79,7 @@ fn bundles_give_back_their_entries() {
         push_entry(&mut bundle, entry).expect("short enough");
     }
     assert_eq!(bundle[..5], [0, 3, b'o', b'n', b'e']);
-    let read: Vec<_> = entries(&bundle)
-        .map(|entry| entry.map(<[u8]>::len))
-        .collect();
+    let read: Vec<_> = entries(&bundle).map(|entry| entry.map(<[u8]>::len)).collect();
     assert_eq!(read, [Ok(3), Ok(0), Ok(512)]);
     assert!(push_entry(&mut bundle, &[0; 65_536]).is_err());
     let cut: Vec<_> = entries(&bundle[..8]).map(|entry| entry.is_ok()).collect();

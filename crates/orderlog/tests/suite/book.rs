@@ -2,9 +2,7 @@
 
 use crate::published::Published;
 use orderlog::check::{Report, Violation, ViolationKind, verify};
-use orderlog::{
-    ConfirmMode, Eligibility, LogKey, Policy, PoolRule, ReturnTo, Rules, Verified, WantRule,
-};
+use orderlog::{ConfirmMode, Eligibility, LogKey, Policy, PoolRule, ReturnTo, Rules, Verified, WantRule};
 use uuid::Uuid;
 
 pub const OFFER: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
@@ -27,11 +25,7 @@ pub fn rules(pools: &[(&str, &str, u32, u32)]) -> Rules {
         capacity: *capacity,
         held_back: *held_back,
     };
-    let group = |group: &str, min, max| WantRule {
-        group: group.to_owned(),
-        min,
-        max,
-    };
+    let group = |group: &str, min, max| WantRule { group: group.to_owned(), min, max };
     let rules = Rules {
         format: 1,
         offer: OFFER,
@@ -48,12 +42,7 @@ pub fn rules(pools: &[(&str, &str, u32, u32)]) -> Rules {
         units_max: 1,
         paying_max_s: 1_800,
         refusals_logged_max: 1_000,
-        eligibility: Eligibility {
-            account_before_ms: None,
-            verified: Verified::None,
-            age_min: None,
-            age_max: None,
-        },
+        eligibility: Eligibility { account_before_ms: None, verified: Verified::None, age_min: None, age_max: None },
         pools: pools.iter().map(pool).collect(),
         want: vec![group("course", 1, 1), group("souvenir", 0, 1)],
     };
@@ -76,10 +65,7 @@ pub struct Book {
 
 impl Book {
     pub fn new(rules: &Rules) -> Book {
-        let mut book = Book {
-            rules: Vec::new(),
-            logs: vec![Vec::new()],
-        };
+        let mut book = Book { rules: Vec::new(), logs: vec![Vec::new()] };
         book.rules(500, rules);
         book
     }
@@ -97,20 +83,14 @@ impl Book {
 
     pub fn rules(&mut self, decided_ms: i64, rules: &Rules) -> &mut Self {
         self.rules.push(rules.canonical());
-        let sha: String = rules
-            .sha()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha: String = rules.sha().iter().map(|byte| format!("{byte:02x}")).collect();
         self.say(decided_ms, &format!("rules {sha}"))
     }
 
     /// The place of the first line that begins so, in the newest log.
     pub fn find(&self, event: &str) -> usize {
         let log = self.logs.last().unwrap();
-        log.iter()
-            .position(|(_, line)| line.starts_with(event))
-            .unwrap_or_else(|| panic!("no {event}"))
+        log.iter().position(|(_, line)| line.starts_with(event)).unwrap_or_else(|| panic!("no {event}"))
     }
 
     pub fn log(&mut self) -> &mut Vec<(i64, String)> {
@@ -119,12 +99,8 @@ impl Book {
 
     /// The logs as lines, numbered and with their times.
     pub fn lines(&self) -> Vec<Vec<String>> {
-        let line =
-            |(index, (ms, event)): (usize, &(i64, String))| format!("1 {index} {ms} {event}");
-        self.logs
-            .iter()
-            .map(|log| log.iter().enumerate().map(line).collect())
-            .collect()
+        let line = |(index, (ms, event)): (usize, &(i64, String))| format!("1 {index} {ms} {event}");
+        self.logs.iter().map(|log| log.iter().enumerate().map(line).collect()).collect()
     }
 
     pub fn publish(&self) -> Published {
@@ -138,10 +114,7 @@ impl Book {
 
     /// The first violation, which is the lie itself; what follows may only follow from it.
     pub fn first_lie(&self) -> Option<(Option<u64>, ViolationKind)> {
-        self.verify()
-            .violations
-            .first()
-            .map(|Violation { index, kind, .. }| (*index, *kind))
+        self.verify().violations.first().map(|Violation { index, kind, .. }| (*index, *kind))
     }
 
     #[track_caller]
@@ -153,8 +126,5 @@ impl Book {
 
 /// Verifies what is published, and receipts against it.
 pub fn verify_files(published: &Published, receipts: &[String]) -> Report {
-    verify(
-        &|path: &str| Ok(published.files.get(path).cloned()),
-        receipts,
-    )
+    verify(&|path: &str| Ok(published.files.get(path).cloned()), receipts)
 }

@@ -5,11 +5,7 @@ use orderlog::check::{Counts, OpenClaims};
 use orderlog::{ConfirmMode, ReturnTo, Rules};
 
 pub fn pools(course: u32, held_back: u32) -> Rules {
-    rules(&[
-        ("10k", "course", course, held_back),
-        ("5k", "course", 1, 0),
-        ("s1-1", "souvenir", 1, 0),
-    ])
+    rules(&[("10k", "course", course, held_back), ("5k", "course", 1, 0), ("s1-1", "souvenir", 1, 0)])
 }
 
 /// A sale with every event, units returning to the line.
@@ -72,21 +68,10 @@ fn every_event_passes() {
     };
     assert_eq!(report.counts, counts);
     assert_eq!(report.claims, 12);
-    let open = OpenClaims {
-        held: 4,
-        confirmed: 1,
-        ..OpenClaims::default()
-    };
+    let open = OpenClaims { held: 4, confirmed: 1, ..OpenClaims::default() };
     assert_eq!(report.open, open);
-    let pools: Vec<_> = report
-        .pools
-        .iter()
-        .map(|p| (p.code.as_str(), p.capacity, p.held_back, p.taken))
-        .collect();
-    assert_eq!(
-        pools,
-        [("10k", 4, 0, 4), ("5k", 1, 0, 1), ("s1-1", 1, 0, 1)]
-    );
+    let pools: Vec<_> = report.pools.iter().map(|p| (p.code.as_str(), p.capacity, p.held_back, p.taken)).collect();
+    assert_eq!(pools, [("10k", 4, 0, 4), ("5k", 1, 0, 1), ("s1-1", 1, 0, 1)]);
     assert_eq!(report.logs[0].origin, base());
     let json: serde_json::Value = serde_json::to_value(&report).unwrap();
     assert_eq!(json["verified"], true);
@@ -94,10 +79,7 @@ fn every_event_passes() {
 
 #[test]
 fn without_a_line_each_want_is_refused_once_and_held_when_free() {
-    let mut book = Book::new(&Rules {
-        waitlist: false,
-        ..pools(1, 0)
-    });
+    let mut book = Book::new(&Rules { waitlist: false, ..pools(1, 0) });
     book.say(1_000, "claim 1 @a 1 10k:1 held")
         .say(1_000, "claim 2 @b 1 10k:1 refused")
         .say(1_000, "claim 3 @b 1 10k:1,s1-1:1 refused")
@@ -108,10 +90,7 @@ fn without_a_line_each_want_is_refused_once_and_held_when_free() {
 
 #[test]
 fn units_back_in_the_pool_go_to_whoever_clicks() {
-    let mut book = Book::new(&Rules {
-        return_to: ReturnTo::Pool,
-        ..pools(1, 0)
-    });
+    let mut book = Book::new(&Rules { return_to: ReturnTo::Pool, ..pools(1, 0) });
     book.say(1_000, "claim 1 @a 1 10k:1 held")
         .say(1_000, "claim 2 @b 1 10k:1 waitlisted")
         .say(1_000, "claim 3 @c 1 10k:1 waitlisted")
@@ -124,10 +103,7 @@ fn units_back_in_the_pool_go_to_whoever_clicks() {
 
 #[test]
 fn confirmed_at_once_needs_no_hold() {
-    let mut book = Book::new(&Rules {
-        confirm: ConfirmMode::AtOnce,
-        ..pools(1, 0)
-    });
+    let mut book = Book::new(&Rules { confirm: ConfirmMode::AtOnce, ..pools(1, 0) });
     book.say(1_000, "claim 1 @a 1 10k:1 confirmed")
         .say(1_000, "claim 2 @b 1 10k:1 waitlisted")
         .say(1_001, "return 1 released")
@@ -138,10 +114,7 @@ fn confirmed_at_once_needs_no_hold() {
 
 #[test]
 fn the_line_goes_on_after_the_close_where_the_rules_say_so() {
-    let mut book = Book::new(&Rules {
-        line_after_close: true,
-        ..pools(1, 0)
-    });
+    let mut book = Book::new(&Rules { line_after_close: true, ..pools(1, 0) });
     book.say(1_000, "claim 1 @a 1 10k:1 held")
         .say(1_000, "claim 2 @b 1 10k:1 waitlisted")
         .say(2_000, "close")
@@ -152,11 +125,7 @@ fn the_line_goes_on_after_the_close_where_the_rules_say_so() {
 
 #[test]
 fn several_claims_each_where_the_rules_say_so() {
-    let mut book = Book::new(&Rules {
-        per_person: 2,
-        units_max: 2,
-        ..pools(3, 0)
-    });
+    let mut book = Book::new(&Rules { per_person: 2, units_max: 2, ..pools(3, 0) });
     book.say(1_000, "claim 1 @a 1 10k:2 held")
         .say(1_000, "claim 2 @a 1 10k:1 held")
         .say(1_001, "return 1 released")
@@ -167,15 +136,8 @@ fn several_claims_each_where_the_rules_say_so() {
 #[test]
 fn rules_that_bring_the_closing_forward_close_in_their_own_time() {
     let mut book = Book::new(&pools(1, 0));
-    book.say(1_000, "claim 1 @a 1 10k:1 held")
-        .say(1_000, "claim 2 @b 1 10k:1 waitlisted");
-    book.rules(
-        2_000,
-        &Rules {
-            closes_ms: 2_000,
-            ..pools(2, 0)
-        },
-    );
+    book.say(1_000, "claim 1 @a 1 10k:1 held").say(1_000, "claim 2 @b 1 10k:1 waitlisted");
+    book.rules(2_000, &Rules { closes_ms: 2_000, ..pools(2, 0) });
     book.say(2_000, "grant 2").say(2_000, "close");
     book.assert_true();
 }
@@ -213,10 +175,7 @@ fn a_continued_log_goes_on_from_where_it_says() {
 
 #[test]
 fn an_empty_log_is_true_and_says_nothing() {
-    let book = Book {
-        rules: Vec::new(),
-        logs: vec![Vec::new()],
-    };
+    let book = Book { rules: Vec::new(), logs: vec![Vec::new()] };
     let report = verify_files(&book.publish(), &[]);
     assert!(report.verified, "{:#?}", report.violations);
     assert_eq!((report.offer, report.logs[0].size), (None, 0));

@@ -40,10 +40,7 @@ fn before(line: &str, event: &str) -> impl FnOnce(&mut Book) {
     move |book| {
         let at = book.find(line);
         let ms = book.log()[at].0;
-        let mut one = Book {
-            rules: Vec::new(),
-            logs: vec![Vec::new()],
-        };
+        let mut one = Book { rules: Vec::new(), logs: vec![Vec::new()] };
         one.say(ms, event);
         let event = one.log().remove(0);
         book.log().insert(at, event);
@@ -71,12 +68,7 @@ fn lie_under(rules: &Rules, lines: &[(i64, &str)], found: Kind) {
     for (ms, event) in lines {
         book.say(*ms, event);
     }
-    assert_eq!(
-        book.first_lie().map(|(_, kind)| kind),
-        Some(found),
-        "{:#?}",
-        book.verify().violations
-    );
+    assert_eq!(book.first_lie().map(|(_, kind)| kind), Some(found), "{:#?}", book.verify().violations);
 }
 
 #[test]
@@ -92,10 +84,7 @@ fn a_changed_outcome() {
     lie(becomes("claim 2 ", "waitlisted", "refused"), Kind::Outcome);
     lie(becomes("claim 1 ", "held", "waitlisted"), Kind::Outcome);
     lie(becomes("claim 1 ", "held", "confirmed"), Kind::Outcome);
-    lie(
-        becomes("claim 2 ", "waitlisted", "held"),
-        Kind::OverCapacity,
-    );
+    lie(becomes("claim 2 ", "waitlisted", "held"), Kind::OverCapacity);
 }
 
 #[test]
@@ -119,14 +108,8 @@ fn a_leaf_dropped() {
 #[test]
 fn a_grant_beyond_capacity() {
     lie(before("pause", "grant 2"), Kind::OverCapacity);
-    lie(
-        before("pause", "claim 6 @z 1 10k:1 held"),
-        Kind::OverCapacity,
-    );
-    lie(
-        before("pause", "claim 6 @z 1 10k:1 assigned"),
-        Kind::OverCapacity,
-    );
+    lie(before("pause", "claim 6 @z 1 10k:1 held"), Kind::OverCapacity);
+    lie(before("pause", "claim 6 @z 1 10k:1 assigned"), Kind::OverCapacity);
     lie(before("claim 9 ", "assign 8"), Kind::IllegalMove);
     lie(before("claim 6 ", "amend 2 5k:1"), Kind::OverCapacity);
     lie(before("rules", "grant 1"), Kind::Rules);
@@ -149,15 +132,8 @@ fn a_promotion_out_of_order() {
 
 #[test]
 fn a_pool_that_pays_no_heed_to_capacity() {
-    let rules = Rules {
-        return_to: ReturnTo::Pool,
-        ..pools(1, 0)
-    };
-    let lines = [
-        (1_000, "claim 1 @a 1 10k:1 held"),
-        (1_000, "claim 2 @b 1 10k:1 waitlisted"),
-        (1_001, "grant 2"),
-    ];
+    let rules = Rules { return_to: ReturnTo::Pool, ..pools(1, 0) };
+    let lines = [(1_000, "claim 1 @a 1 10k:1 held"), (1_000, "claim 2 @b 1 10k:1 waitlisted"), (1_001, "grant 2")];
     lie_under(&rules, &lines, Kind::OverCapacity);
 }
 
@@ -174,10 +150,7 @@ fn times() {
 
 #[test]
 fn pause_and_close() {
-    lie(
-        before("resume", "claim 6 @z 1 10k:1 waitlisted"),
-        Kind::Paused,
-    );
+    lie(before("resume", "claim 6 @z 1 10k:1 waitlisted"), Kind::Paused);
     lie(before("resume", "pause"), Kind::PauseState);
     lie(before("pause", "resume"), Kind::PauseState);
     lie(before("return 7 ", "close"), Kind::Close);
@@ -186,41 +159,19 @@ fn pause_and_close() {
 
 #[test]
 fn one_each() {
-    lie(
-        before("pay 1", "claim 5 @a 1 10k:1 waitlisted"),
-        Kind::PersonLimit,
-    );
-    lie(
-        before("pay 1", "claim 5 @b 1 10k:1 waitlisted"),
-        Kind::PersonLimit,
-    );
-    lie(
-        before("pause", "claim 6 @e 1 10k:1 assigned"),
-        Kind::PersonLimit,
-    );
+    lie(before("pay 1", "claim 5 @a 1 10k:1 waitlisted"), Kind::PersonLimit);
+    lie(before("pay 1", "claim 5 @b 1 10k:1 waitlisted"), Kind::PersonLimit);
+    lie(before("pause", "claim 6 @e 1 10k:1 assigned"), Kind::PersonLimit);
 }
 
 #[test]
 fn moves_a_claim_cannot_make() {
-    for event in [
-        "hold 1",
-        "pay 2",
-        "confirm 2",
-        "return 99 released",
-        "grant 1",
-        "assign 1",
-        "pay 99",
-        "return 2 failed",
-    ] {
+    for event in
+        ["hold 1", "pay 2", "confirm 2", "return 99 released", "grant 1", "assign 1", "pay 99", "return 2 failed"]
+    {
         lie(before("pay 1", event), Kind::IllegalMove);
     }
-    for event in [
-        "pay 1",
-        "return 1 expired",
-        "return 1 released",
-        "return 1 cancelled",
-        "amend 1 10k:1",
-    ] {
+    for event in ["pay 1", "return 1 expired", "return 1 released", "return 1 cancelled", "amend 1 10k:1"] {
         lie(before("hold 1", event), Kind::IllegalMove);
     }
     lie(before("resume", "return 5 released"), Kind::IllegalMove);
@@ -230,47 +181,22 @@ fn moves_a_claim_cannot_make() {
 #[test]
 fn wants_and_refusals() {
     lie(before("pay 1", "claim 5 @z 1 42k:1 waitlisted"), Kind::Want);
-    lie(
-        before("pay 1", "claim 5 @z 1 10k:1,5k:1 waitlisted"),
-        Kind::Want,
-    );
+    lie(before("pay 1", "claim 5 @z 1 10k:1,5k:1 waitlisted"), Kind::Want);
     lie(before("pay 1", "claim 5 @z 1 10k:2 waitlisted"), Kind::Want);
-    lie(
-        before("pay 1", "claim 5 @z 1 s1-1:1 waitlisted"),
-        Kind::Want,
-    );
-    let rules = Rules {
-        waitlist: false,
-        refusals_logged_max: 2,
-        ..pools(1, 0)
-    };
-    let until = [
-        (1_000, "claim 1 @a 1 10k:1 held"),
-        (1_000, "claim 2 @b 1 10k:1 refused"),
-    ];
+    lie(before("pay 1", "claim 5 @z 1 s1-1:1 waitlisted"), Kind::Want);
+    let rules = Rules { waitlist: false, refusals_logged_max: 2, ..pools(1, 0) };
+    let until = [(1_000, "claim 1 @a 1 10k:1 held"), (1_000, "claim 2 @b 1 10k:1 refused")];
     let then = |rest: &[(i64, &'static str)]| [&until[..], rest].concat();
-    lie_under(
-        &rules,
-        &then(&[(1_000, "claim 3 @b 1 10k:1 refused")]),
-        Kind::Refusal,
-    );
-    let third = [
-        (1_000, "claim 3 @c 1 10k:1 refused"),
-        (1_000, "claim 4 @d 1 10k:1 refused"),
-    ];
+    lie_under(&rules, &then(&[(1_000, "claim 3 @b 1 10k:1 refused")]), Kind::Refusal);
+    let third = [(1_000, "claim 3 @c 1 10k:1 refused"), (1_000, "claim 4 @d 1 10k:1 refused")];
     lie_under(&rules, &then(&third), Kind::Refusal);
-    lie_under(
-        &rules,
-        &then(&[(1_000, "claim 3 @c 1 10k:1 waitlisted")]),
-        Kind::Outcome,
-    );
+    lie_under(&rules, &then(&[(1_000, "claim 3 @c 1 10k:1 waitlisted")]), Kind::Outcome);
 }
 
 #[test]
 fn rules_that_take_back_what_was_given() {
     let mut book = Book::new(&pools(2, 0));
-    book.say(1_000, "claim 1 @a 1 10k:1 held")
-        .say(1_000, "claim 2 @b 1 10k:1 held");
+    book.say(1_000, "claim 1 @a 1 10k:1 held").say(1_000, "claim 2 @b 1 10k:1 held");
     let mut lower = book.clone();
     lower.rules(1_001, &pools(1, 0));
     assert_eq!(lower.first_lie(), Some((Some(3), Kind::BelowTaken)));
@@ -283,13 +209,7 @@ fn rules_that_take_back_what_was_given() {
     removed.rules(1_001, &without);
     assert_eq!(removed.first_lie(), Some((Some(3), Kind::BelowTaken)));
     let mut other = book.clone();
-    other.rules(
-        1_001,
-        &Rules {
-            offer: uuid::Uuid::from_u128(5),
-            ..pools(2, 0)
-        },
-    );
+    other.rules(1_001, &Rules { offer: uuid::Uuid::from_u128(5), ..pools(2, 0) });
     assert_eq!(other.first_lie(), Some((Some(3), Kind::Rules)));
     let mut unknown = book;
     unknown.say(1_001, &format!("rules {}", "00".repeat(32)));
@@ -299,8 +219,7 @@ fn rules_that_take_back_what_was_given() {
 #[test]
 fn raised_capacity_goes_to_the_line_first() {
     let mut book = Book::new(&pools(1, 0));
-    book.say(1_000, "claim 1 @a 1 10k:1 held")
-        .say(1_000, "claim 2 @b 1 10k:1 waitlisted");
+    book.say(1_000, "claim 1 @a 1 10k:1 held").say(1_000, "claim 2 @b 1 10k:1 waitlisted");
     book.rules(1_001, &pools(2, 0));
     book.say(1_002, "claim 3 @c 1 10k:1 held");
     assert_eq!(book.first_lie(), Some((Some(4), Kind::GrantMissing)));
@@ -309,35 +228,16 @@ fn raised_capacity_goes_to_the_line_first() {
 #[test]
 fn a_log_that_continues_another_falsely() {
     // The twelfth leaf freed what seq 2 was due; a log cannot go on from within.
-    assert_eq!(
-        continued(12).first_lie(),
-        Some((Some(12), Kind::GrantMissing))
-    );
+    assert_eq!(continued(12).first_lie(), Some((Some(12), Kind::GrantMissing)));
     let mut other_size = continued(10);
     other_size.log()[1].1 = other_size.log()[1].1.replace(" 10 ", " 9 ");
-    let kinds: Vec<_> = other_size
-        .verify()
-        .violations
-        .iter()
-        .map(|v| (v.log_no, v.kind))
-        .collect();
+    let kinds: Vec<_> = other_size.verify().violations.iter().map(|v| (v.log_no, v.kind)).collect();
     assert!(kinds.contains(&(2, Kind::Continues)), "{kinds:?}");
     let mut silent = continued(10);
     silent.log().remove(1);
-    let kinds: Vec<_> = silent
-        .verify()
-        .violations
-        .iter()
-        .map(|v| (v.log_no, v.kind))
-        .collect();
+    let kinds: Vec<_> = silent.verify().violations.iter().map(|v| (v.log_no, v.kind)).collect();
     assert!(kinds.contains(&(2, Kind::Continues)), "{kinds:?}");
-    lie(
-        before(
-            "pay 1",
-            &format!("continues other.example/offers/x 3 {}=", "A".repeat(43)),
-        ),
-        Kind::Continues,
-    );
+    lie(before("pay 1", &format!("continues other.example/offers/x 3 {}=", "A".repeat(43))), Kind::Continues);
 }
 
 #[test]
@@ -347,10 +247,7 @@ fn a_wrong_index() {
     lines[0][5] = lines[0][5].replacen("1 5 ", "1 6 ", 1);
     let published = Published::new(&base(), &key(), &book.rules, &lines);
     let report = verify_files(&published, &[]);
-    assert_eq!(
-        report.violations.first().map(|v| (v.index, v.kind)),
-        Some((Some(6), Kind::Index))
-    );
+    assert_eq!(report.violations.first().map(|v| (v.index, v.kind)), Some((Some(6), Kind::Index)));
 }
 
 #[test]
@@ -370,14 +267,8 @@ fn what_is_served_differs_from_what_was_signed() {
         })[0],
         Kind::Root
     );
-    assert_eq!(
-        spoil("tile/0/000.p/37", &|bytes| bytes[40] ^= 1),
-        [Kind::Tile]
-    );
-    assert_eq!(
-        spoil("checkpoint", &|bytes| *bytes.last_mut().unwrap() = b' '),
-        [Kind::Signature]
-    );
+    assert_eq!(spoil("tile/0/000.p/37", &|bytes| bytes[40] ^= 1), [Kind::Tile]);
+    assert_eq!(spoil("checkpoint", &|bytes| *bytes.last_mut().unwrap() = b' '), [Kind::Signature]);
     assert_eq!(
         spoil("checkpoint", &|bytes| {
             let at = bytes.len() - 20;
@@ -386,20 +277,14 @@ fn what_is_served_differs_from_what_was_signed() {
         [Kind::Signature]
     );
     let other = orderlog::LogKey::from_seed(&[8; 32]).verifier_key(&base());
-    assert_eq!(
-        spoil("keys", &|bytes| *bytes = other.clone().into_bytes()),
-        [Kind::Signature]
-    );
+    assert_eq!(spoil("keys", &|bytes| *bytes = other.clone().into_bytes()), [Kind::Signature]);
     let mut gone = published.clone();
     gone.files.remove(entries);
     let report = verify_files(&gone, &[]);
     assert_eq!(report.violations[0].kind, Kind::Missing);
     assert!(report.violations[0].detail.contains(entries));
     let away = verify(&|_: &str| Err("connection refused".to_owned()), &[]);
-    assert_eq!(
-        (away.verified, away.violations[0].kind),
-        (false, Kind::Missing)
-    );
+    assert_eq!((away.verified, away.violations[0].kind), (false, Kind::Missing));
 }
 
 #[test]
@@ -411,9 +296,7 @@ fn a_full_tile_stands_in_for_a_partial_one() {
     }
     let mut hashes = published.files.remove("tile/0/000.p/37").unwrap();
     hashes.resize(8192, 1);
-    published
-        .files
-        .insert("tile/entries/000".to_owned(), entries);
+    published.files.insert("tile/entries/000".to_owned(), entries);
     published.files.insert("tile/0/000".to_owned(), hashes);
     let report = verify_files(&published, &[]);
     assert!(report.verified, "{:#?}", report.violations);

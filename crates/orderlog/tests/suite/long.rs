@@ -1,8 +1,8 @@
 //! A sale of any length: a hundred places, everybody else refused.
 
 use orderlog::{
-    ConfirmMode, Eligibility, Event, Leaf, Outcome, Person, Policy, PoolCode, PoolRule, ReturnTo,
-    Rules, Verified, Want, WantRule,
+    ConfirmMode, Eligibility, Event, Leaf, Outcome, Person, Policy, PoolCode, PoolRule, ReturnTo, Rules, Verified,
+    Want, WantRule,
 };
 use uuid::Uuid;
 
@@ -18,22 +18,10 @@ pub fn long_sale(offer: Uuid, size: u64) -> (Rules, Vec<String>) {
         person: Person(u128::from(seq).to_be_bytes()),
         received_ms: seq as i64,
         want: Want::one(code),
-        outcome: if seq <= CAPACITY {
-            Outcome::Held
-        } else {
-            Outcome::Refused
-        },
+        outcome: if seq <= CAPACITY { Outcome::Held } else { Outcome::Refused },
     }));
-    let leaf = |(index, event)| Leaf {
-        index,
-        decided_ms: (index / 500) as i64,
-        event,
-    };
-    let leaves = (0..)
-        .zip(events)
-        .map(leaf)
-        .map(|leaf| leaf.to_string())
-        .collect();
+    let leaf = |(index, event)| Leaf { index, decided_ms: (index / 500) as i64, event };
+    let leaves = (0..).zip(events).map(leaf).map(|leaf| leaf.to_string()).collect();
     (rules, leaves)
 }
 
@@ -55,12 +43,7 @@ fn rules(offer: Uuid, code: PoolCode) -> Rules {
         units_max: 1,
         paying_max_s: 1_800,
         refusals_logged_max: 1_000_000,
-        eligibility: Eligibility {
-            account_before_ms: None,
-            verified: Verified::None,
-            age_min: None,
-            age_max: None,
-        },
+        eligibility: Eligibility { account_before_ms: None, verified: Verified::None, age_min: None, age_max: None },
         pools: vec![PoolRule {
             code,
             label: "10 km".to_owned(),
@@ -68,10 +51,6 @@ fn rules(offer: Uuid, code: PoolCode) -> Rules {
             capacity: CAPACITY as u32,
             held_back: 0,
         }],
-        want: vec![WantRule {
-            group,
-            min: 1,
-            max: 1,
-        }],
+        want: vec![WantRule { group, min: 1, max: 1 }],
     }
 }

@@ -2,8 +2,7 @@
 
 use orderlog::tiles::{self, Tile, TileKind};
 use orderlog::{
-    Append, Appended, Frontier, LogKey, Node, Rules, inclusion, leaf_hash, origin, receipt,
-    sign_checkpoint,
+    Append, Appended, Frontier, LogKey, Node, Rules, inclusion, leaf_hash, origin, receipt, sign_checkpoint,
 };
 use std::collections::BTreeMap;
 
@@ -22,34 +21,19 @@ impl Published {
             let name = origin(base, log_no);
             keys = format!("{}\n{keys}", key.verifier_key(&name));
             let newest = log_no as usize == logs.len();
-            let prefix = if newest {
-                String::new()
-            } else {
-                format!("logs/{log_no}/")
-            };
+            let prefix = if newest { String::new() } else { format!("logs/{log_no}/") };
             published.add_log(&prefix, &name, key, rules, leaves);
         }
         published.add("", "keys", keys.into_bytes());
         published
     }
 
-    fn add_log(
-        &mut self,
-        prefix: &str,
-        name: &str,
-        key: &LogKey,
-        rules: &[Vec<u8>],
-        leaves: &[String],
-    ) {
+    fn add_log(&mut self, prefix: &str, name: &str, key: &LogKey, rules: &[Vec<u8>], leaves: &[String]) {
         let tree = tree(leaves);
         let size = leaves.len() as u64;
         for tile in Tile::all(TileKind::Entries, size) {
             let mut bundle = Vec::new();
-            for leaf in leaves
-                .iter()
-                .skip(tile.first() as usize)
-                .take(tile.width.into())
-            {
+            for leaf in leaves.iter().skip(tile.first() as usize).take(tile.width.into()) {
                 tiles::push_entry(&mut bundle, leaf.as_bytes()).unwrap();
             }
             self.add(prefix, &tile.to_string(), bundle);
@@ -57,21 +41,12 @@ impl Published {
         for level in 0..8 {
             for tile in Tile::all(TileKind::Hashes(level), size) {
                 let nodes = (tile.first()..).take(tile.width.into());
-                let hashes = nodes.flat_map(|index| {
-                    tree.node(Node {
-                        level: level * 8,
-                        index,
-                    })
-                    .unwrap()
-                });
+                let hashes = nodes.flat_map(|index| tree.node(Node { level: level * 8, index }).unwrap());
                 self.add(prefix, &tile.to_string(), hashes.collect());
             }
         }
         for bytes in rules {
-            let sha: String = Rules::sha_of(bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let sha: String = Rules::sha_of(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             self.add(prefix, &format!("rules/{sha}"), bytes.clone());
         }
         let checkpoint = sign_checkpoint(key, name, size, &tree.root());

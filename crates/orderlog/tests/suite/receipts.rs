@@ -25,10 +25,7 @@ fn a_receipt_proves_a_changed_person() {
     let lines = book.lines().remove(0);
     let receipt = receipt_for(&base(), &key(), &lines[..5], 1);
     let (ms, line) = book.log()[1].clone();
-    book.log()[1] = (
-        ms,
-        line.replace(&crate::book::person('a'), &crate::book::person('q')),
-    );
+    book.log()[1] = (ms, line.replace(&crate::book::person('a'), &crate::book::person('q')));
     let published = book.publish();
     let report = verify_files(&published, &[]);
     assert!(report.verified, "nothing in the log itself shows it");
@@ -57,18 +54,9 @@ fn false_receipts_are_named() {
     let mut proof: Vec<_> = good.lines().map(str::to_owned).collect();
     proof.swap(3, 4);
     let swapped = proof.join("\n") + "\n";
-    for false_one in [
-        forged,
-        other,
-        swapped,
-        "c2sp.org/tlog-proof@v1\n".to_owned(),
-        String::new(),
-    ] {
+    for false_one in [forged, other, swapped, "c2sp.org/tlog-proof@v1\n".to_owned(), String::new()] {
         let report = verify_files(&published, &[good.clone(), false_one]);
-        assert_eq!(
-            report.violations.iter().map(|v| v.kind).collect::<Vec<_>>(),
-            [Kind::Receipt]
-        );
+        assert_eq!(report.violations.iter().map(|v| v.kind).collect::<Vec<_>>(), [Kind::Receipt]);
         assert_eq!(report.receipts.len(), 1);
     }
 }
@@ -77,10 +65,8 @@ fn false_receipts_are_named() {
 fn receipts_of_an_older_log_are_checked_there() {
     let book = continued(10);
     let lines = book.lines();
-    let receipts = [
-        receipt_for(&base(), &key(), &lines[0], 20),
-        receipt_for(&format!("{}/2", base()), &key(), &lines[1], 3),
-    ];
+    let receipts =
+        [receipt_for(&base(), &key(), &lines[0], 20), receipt_for(&format!("{}/2", base()), &key(), &lines[1], 3)];
     let published = book.publish();
     let report = verify_files(&published, &receipts);
     assert_eq!(report.receipts.len(), 2, "{:#?}", report.violations);
@@ -91,20 +77,9 @@ fn two_receipts_without_the_log() {
     let lines = every_event().lines().remove(0);
     let mut other = lines.clone();
     other[1] = other[1].replace("990", "991");
-    let read = |lines: &[String], index| {
-        Receipt::parse(&receipt_for(&base(), &key(), lines, index)).unwrap()
-    };
+    let read = |lines: &[String], index| Receipt::parse(&receipt_for(&base(), &key(), lines, index)).unwrap();
     let compared = |a: &Receipt, b: &Receipt| compare(a, b).unwrap();
-    assert_eq!(
-        compared(&read(&lines, 1), &read(&lines, 7)),
-        Comparison::Same
-    );
-    assert_eq!(
-        compared(&read(&lines, 1), &read(&other, 7)),
-        Comparison::SplitView
-    );
-    assert_eq!(
-        compared(&read(&lines, 1), &read(&lines[..9], 7)),
-        Comparison::CannotTell
-    );
+    assert_eq!(compared(&read(&lines, 1), &read(&lines, 7)), Comparison::Same);
+    assert_eq!(compared(&read(&lines, 1), &read(&other, 7)), Comparison::SplitView);
+    assert_eq!(compared(&read(&lines, 1), &read(&lines[..9], 7)), Comparison::CannotTell);
 }

@@ -7,8 +7,8 @@ use orderlog::tiles::{Tile, TileKind};
 use orderlog::{Receipt, consistency, inclusion};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{
-    Checkpoint, Error, Hash, TileHashReader, TileReader, check_record, check_tree, prove_record,
-    prove_tree, record_hash, tree_hash,
+    Checkpoint, Error, Hash, TileHashReader, TileReader, check_record, check_tree, prove_record, prove_tree,
+    record_hash, tree_hash,
 };
 
 const SIZE: u64 = 70_000;
@@ -24,16 +24,8 @@ impl TileReader for Tiles<'_> {
     fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, Error> {
         let read = |tile: &tlog_tiles::Tile| {
             let kind = TileKind::Hashes(tile.level());
-            let path = Tile {
-                kind,
-                n: tile.level_index(),
-                width: tile.width() as u16,
-            };
-            self.0
-                .files
-                .get(&path.to_string())
-                .cloned()
-                .ok_or(Error::IndexesNotInTree)
+            let path = Tile { kind, n: tile.level_index(), width: tile.width() as u16 };
+            self.0.files.get(&path.to_string()).cloned().ok_or(Error::IndexesNotInTree)
         };
         tiles.iter().map(read).collect()
     }
@@ -46,9 +38,7 @@ fn open(published: &Published, note: &[u8]) -> Checkpoint {
     let keys = String::from_utf8(published.files["keys"].clone()).unwrap();
     let verifier = StandardVerifier::new(keys.lines().next().unwrap()).unwrap();
     let note = Note::from_bytes(note).unwrap();
-    let (verified, unverified) = note
-        .verify(&VerifierList::new(vec![Box::new(verifier)]))
-        .unwrap();
+    let (verified, unverified) = note.verify(&VerifierList::new(vec![Box::new(verifier)])).unwrap();
     assert_eq!((verified.len(), unverified.len()), (1, 0));
     Checkpoint::from_bytes(note.text()).unwrap()
 }
@@ -56,12 +46,7 @@ fn open(published: &Published, note: &[u8]) -> Checkpoint {
 #[test]
 fn a_stranger_accepts_checkpoint_tiles_and_proofs_of_a_long_log() {
     let (rules, leaves) = long_sale(OFFER, SIZE);
-    let published = Published::new(
-        &base(),
-        &key(),
-        &[rules.canonical()],
-        std::slice::from_ref(&leaves),
-    );
+    let published = Published::new(&base(), &key(), &[rules.canonical()], std::slice::from_ref(&leaves));
     let checkpoint = open(&published, &published.files["checkpoint"]);
     assert_eq!((checkpoint.origin(), checkpoint.size()), (&*base(), SIZE));
     let root = *checkpoint.hash();
@@ -77,14 +62,7 @@ fn a_stranger_accepts_checkpoint_tiles_and_proofs_of_a_long_log() {
         let receipt = Receipt::parse(&receipt_for(&base(), &key(), &leaves, index)).unwrap();
         let newest = open(&published, receipt.checkpoint.as_bytes());
         let leaf = record_hash(receipt.leaf.to_string().as_bytes());
-        check_record(
-            &hashes(&receipt.proof),
-            newest.size(),
-            *newest.hash(),
-            index,
-            leaf,
-        )
-        .unwrap();
+        check_record(&hashes(&receipt.proof), newest.size(), *newest.hash(), index, leaf).unwrap();
     }
     for old in [1, 2, 255, 256, 257, 65_536, 69_999] {
         let theirs = prove_tree(SIZE, old, &reader).unwrap();
@@ -101,12 +79,7 @@ fn a_stranger_accepts_checkpoint_tiles_and_proofs_of_a_long_log() {
 #[test]
 fn a_stranger_finds_a_changed_tile() {
     let (rules, leaves) = long_sale(OFFER, 600);
-    let mut published = Published::new(
-        &base(),
-        &key(),
-        &[rules.canonical()],
-        std::slice::from_ref(&leaves),
-    );
+    let mut published = Published::new(&base(), &key(), &[rules.canonical()], std::slice::from_ref(&leaves));
     let root = *open(&published, &published.files["checkpoint"]).hash();
     published.files.get_mut("tile/0/001").unwrap()[5] ^= 1;
     let tiles = Tiles(&published);

@@ -44,6 +44,9 @@ pub struct Claimed {
     pub person_key: String,
 }
 
+/// A further change of the rules than a [`HandChange`] has fields for.
+pub type RulesEdit = Arc<dyn Fn(&mut Rules) + Send + Sync>;
+
 /// A change by the organiser's hand; what is absent stays.
 #[derive(Clone, Default)]
 pub struct HandChange {
@@ -57,7 +60,7 @@ pub struct HandChange {
     /// The version of the rules that the change was made from; refused where they have moved on.
     pub version: Option<i64>,
     /// Further changes of the rules, e.g. a new opening.
-    pub edit: Option<Arc<dyn Fn(&mut Rules) + Send + Sync>>,
+    pub edit: Option<RulesEdit>,
 }
 
 impl Admission {
@@ -76,7 +79,20 @@ impl Admission {
         let rules = head.rules.clone();
         let frontier = appended.frontier().to_bytes();
         let after = i64::from(rules.line_after_close);
-        tx.run(sql, args![offer, base, head.rules_sha.to_vec(), rules.opens_ms, rules.closes_ms, after, frontier, head.decided_ms]).await?;
+        tx.run(
+            sql,
+            args![
+                offer,
+                base,
+                head.rules_sha.to_vec(),
+                rules.opens_ms,
+                rules.closes_ms,
+                after,
+                frontier,
+                head.decided_ms
+            ],
+        )
+        .await?;
         let sql = "INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, 1, 0, 1, $2)";
         tx.run(sql, args![offer, bundle]).await?;
         let mut sets = super::store::pool_sets(offer, &[], &head.pools);
@@ -91,7 +107,7 @@ impl Admission {
     pub async fn claim(&self, offer: OfferId, request: ClaimRequest) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
         let (input, key) = self.input(offer, request);
-        if let Some(known) = self.from_memory(&live, &input).await? {
+        if let Some(known) = self.remembered(&live, &input).await? {
             return Err(sold_out(Some(known.0), Some(known.1), None));
         }
         let decided = self.submit(&live, Input::Claim(input.clone()), None).await?;
@@ -99,7 +115,13 @@ impl Admission {
     }
 
     /// Places somebody by the organiser's hand.
-    pub async fn assign(&self, offer: OfferId, actor: UserId, reason: &str, request: ClaimRequest) -> Result<Claimed, Problem> {
+    pub async fn assign(
+        &self,
+        offer: OfferId,
+        actor: UserId,
+        reason: &str,
+        request: ClaimRequest,
+    ) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
         let (input, key) = self.input(offer, request);
         let change = json!({ "user_id": input.user_id, "want": input.want.to_string() });
@@ -119,7 +141,13 @@ impl Admission {
     }
 
     /// Changes the offer itself: each change with its reason, audited, and a leaf of the log.
-    pub async fn hand(&self, offer: OfferId, actor: UserId, reason: &str, change: HandChange) -> Result<OfferView, Problem> {
+    pub async fn hand(
+        &self,
+        offer: OfferId,
+        actor: UserId,
+        reason: &str,
+        change: HandChange,
+    ) -> Result<OfferView, Problem> {
         let live = self.0.offer(offer);
         // Why: of two organisers at once in this process, one would be decided for nothing.
         let _turn = live.hand.lock().await;
@@ -133,7 +161,14 @@ impl Admission {
 
     /// False when the rules were made from what another process, or an assignment, has changed meanwhile; nothing
     /// was done then.
-    async fn try_hand(&self, live: &Arc<Offer>, offer: OfferId, actor: UserId, reason: &str, change: &HandChange) -> Result<bool, Problem> {
+    async fn try_hand(
+        &self,
+        live: &Arc<Offer>,
+        offer: OfferId,
+        actor: UserId,
+        reason: &str,
+        change: &HandChange,
+    ) -> Result<bool, Problem> {
         let now = self.view(&self.0.db, offer).await?;
         IfMatch(change.version).check(now.version)?;
         // Invariant: new rules come first, so that nothing was done yet when they have to be made again.
@@ -154,7 +189,11 @@ impl Admission {
         view.ok_or_else(|| Problem::new(&codes::NOT_FOUND))
     }
 
-    pub async fn views(&self, query: &impl Query, offers: &[OfferId]) -> Result<std::collections::HashMap<OfferId, OfferView>, Problem> {
+    pub async fn views(
+        &self,
+        query: &impl Query,
+        offers: &[OfferId],
+    ) -> Result<std::collections::HashMap<OfferId, OfferView>, Problem> {
         Ok(super::view::offers(&self.0, query, offers).await?)
     }
 
@@ -162,7 +201,10 @@ impl Admission {
         Ok(super::view::claims(&self.0.db, &[claim]).await?.remove(&claim))
     }
 
-    pub async fn claim_views(&self, claims: &[ClaimId]) -> Result<std::collections::HashMap<ClaimId, ClaimView>, Problem> {
+    pub async fn claim_views(
+        &self,
+        claims: &[ClaimId],
+    ) -> Result<std::collections::HashMap<ClaimId, ClaimView>, Problem> {
         Ok(super::view::claims(&self.0.db, claims).await?)
     }
 
@@ -203,7 +245,7 @@ impl Admission {
     }
 
     /// A repeated refusal, answered without the database while nothing has come free.
-    async fn from_memory(&self, live: &Arc<Offer>, input: &ClaimInput) -> Result<Option<(u64, u64)>, Problem> {
+    async fn remembered(&self, live: &Arc<Offer>, input: &ClaimInput) -> Result<Option<(u64, u64)>, Problem> {
         let Some(seen) = live.seen.load_full() else { return Ok(None) };
         if live.repeat(&seen.head, input).is_none() {
             return Ok(None);
@@ -219,7 +261,13 @@ impl Admission {
         Ok(live.repeat(&seen.head, input).filter(|_| selling))
     }
 
-    async fn claimed(&self, offer: OfferId, input: &ClaimInput, key: &PersonKey, decided: Decided) -> Result<Claimed, Problem> {
+    async fn claimed(
+        &self,
+        offer: OfferId,
+        input: &ClaimInput,
+        key: &PersonKey,
+        decided: Decided,
+    ) -> Result<Claimed, Problem> {
         let sealed = decided.sealed.as_deref();
         let (fresh, claim) = match &decided.answer {
             Answer::Placed { claim, .. } => (true, claim),
@@ -246,7 +294,12 @@ impl Admission {
     }
 
     /// The claim as people see it; a batch's own claims need no read.
-    async fn view_of(&self, offer: OfferId, claim: &admission::Claim, sealed: Option<&Sealed>) -> Result<ClaimView, DbError> {
+    async fn view_of(
+        &self,
+        offer: OfferId,
+        claim: &admission::Claim,
+        sealed: Option<&Sealed>,
+    ) -> Result<ClaimView, DbError> {
         let in_batch = sealed.filter(|sealed| claim.log_index >= sealed.first_index);
         let position = match (claim.state, in_batch) {
             (admission::ClaimState::Waitlisted, Some(sealed)) => Some(sealed.position(claim.seq)),
@@ -290,7 +343,8 @@ fn steps(now: &OfferView, change: &HandChange) -> Result<Vec<(&'static str, Hand
     let mut rules = (*now.rules).clone();
     for rule in &mut rules.pools {
         // Invariant: new rules carry the held-back places that remain, not those the old rules began with.
-        rule.held_back = now.pool(rule.code.as_str()).map_or(rule.held_back, |pool| u32::try_from(pool.held_back).unwrap_or(0));
+        rule.held_back =
+            now.pool(rule.code.as_str()).map_or(rule.held_back, |pool| u32::try_from(pool.held_back).unwrap_or(0));
         if change.pool.as_deref() == Some(rule.code.as_str()) {
             rule.capacity = change.capacity.unwrap_or(rule.capacity);
             rule.held_back = change.held_back.unwrap_or(rule.held_back);
@@ -331,7 +385,14 @@ fn basis(view: &OfferView) -> Basis {
 }
 
 /// The audit entry that goes with a change, in its transaction.
-fn audit_row(shared: &Shared, offer: OfferId, actor: UserId, action: &str, reason: &str, told: &serde_json::Value) -> RowSet {
+fn audit_row(
+    shared: &Shared,
+    offer: OfferId,
+    actor: UserId,
+    action: &str,
+    reason: &str,
+    told: &serde_json::Value,
+) -> RowSet {
     let text = |value: String| Column::Text(vec![Some(value)]);
     RowSet {
         table: "audit",
@@ -367,10 +428,14 @@ fn refused(answer: &Answer) -> Problem {
         Answer::BadRules(clash) => Problem::new(&codes::RULES).detail(clash.to_string()),
         Answer::BadWant(error) => Problem::new(&codes::WANT).detail(error.to_string()),
         Answer::NoUnits => Problem::new(&codes::NO_UNITS),
-        Answer::NotOpen { .. } | Answer::Refused { .. } | Answer::NextBatch | Answer::MovedOn => Problem::new(&codes::BUSY).retry_after_ms(500),
-        Answer::Placed { .. } | Answer::Has { .. } | Answer::Idempotent { .. } | Answer::Moved { .. } | Answer::Hand { .. } => {
-            Problem::new(&crate::http::codes::INTERNAL)
+        Answer::NotOpen { .. } | Answer::Refused { .. } | Answer::NextBatch | Answer::MovedOn => {
+            Problem::new(&codes::BUSY).retry_after_ms(500)
         }
+        Answer::Placed { .. }
+        | Answer::Has { .. }
+        | Answer::Idempotent { .. }
+        | Answer::Moved { .. }
+        | Answer::Hand { .. } => Problem::new(&crate::http::codes::INTERNAL),
     }
 }
 

@@ -30,7 +30,12 @@ impl Admission {
         ]
     }
 
-    fn job(&self, name: &'static str, due: &'static str, work: fn(Admission) -> BoxFuture<'static, anyhow::Result<()>>) -> Job {
+    fn job(
+        &self,
+        name: &'static str,
+        due: &'static str,
+        work: fn(Admission) -> BoxFuture<'static, anyhow::Result<()>>,
+    ) -> Job {
         let (worker, looker) = (self.clone(), self.clone());
         Job::new(name, Schedule::Every(LOOK_MS), self.0.db.clone(), move || work(worker.clone())).only_if(move || {
             let db = looker.0.db.clone();
@@ -49,7 +54,8 @@ const CLOSES_DUE: &str = "SELECT CAST(1 AS bigint) FROM offer WHERE closed = 0 A
 /// Returns the holds whose end has passed.
 async fn expire_holds(shared: &std::sync::Arc<Shared>) -> Result<(), DbError> {
     let now_ms = shared.db.clock().now_ms();
-    let sql = "SELECT offer_id, id FROM claim WHERE state = 'held' AND hold_until_ms <= $1 ORDER BY hold_until_ms LIMIT $2";
+    let sql =
+        "SELECT offer_id, id FROM claim WHERE state = 'held' AND hold_until_ms <= $1 ORDER BY hold_until_ms LIMIT $2";
     let due = shared.db.all::<(Uuid, Uuid)>(sql, args![now_ms, EXPIRE_MAX]).await?;
     return_all(shared, due).await;
     Ok(())

@@ -39,7 +39,8 @@ pub(super) async fn blobs(db: &Db, offer: Uuid, log_no: u32, from: u64) -> Resul
 /// The newest log's head, or that of an older one (which ended where the next began).
 pub(super) async fn head(shared: &Shared, offer: Uuid, log_no: Option<u32>) -> Result<Option<LogHead>, DbError> {
     let sql = "SELECT base, log_no, size, frontier FROM offer WHERE id = $1";
-    let Some((base, newest, size, frontier)) = shared.db.one::<(String, i64, i64, Vec<u8>)>(sql, args![offer]).await? else {
+    let Some((base, newest, size, frontier)) = shared.db.one::<(String, i64, i64, Vec<u8>)>(sql, args![offer]).await?
+    else {
         return Ok(None);
     };
     let newest = u32::try_from(newest).unwrap_or(0);
@@ -56,7 +57,8 @@ pub(super) async fn head(shared: &Shared, offer: Uuid, log_no: Option<u32>) -> R
 /// The head of a log that another continues: all its committed leaves.
 async fn ended(shared: &Shared, offer: Uuid, base: &str, log_no: u32) -> Result<LogHead, DbError> {
     let sql = "SELECT coalesce(max(first_index + count), 0) FROM log_batch WHERE offer_id = $1 AND log_no = $2";
-    let size = shared.db.one::<(i64,)>(sql, args![offer, i64::from(log_no)]).await?.map_or(0, |row| row.0).unsigned_abs();
+    let size =
+        shared.db.one::<(i64,)>(sql, args![offer, i64::from(log_no)]).await?.map_or(0, |row| row.0).unsigned_abs();
     let nodes = orderlog::frontier_nodes(size);
     let known = prefetch(shared, offer, log_no, size, nodes.iter().copied()).await?;
     let nodes = nodes.into_iter().map(|node| known.node(node)).collect::<Result<_, _>>()?;
@@ -124,14 +126,23 @@ pub(super) async fn leaves(db: &Db, offer: Uuid, log_no: u32, first: u64, count:
 }
 
 /// `count` hashes of a tile level: of leaves at level 0, of stored tile roots above.
-async fn row_of_hashes(db: &Db, offer: Uuid, log_no: u32, level: u8, first: u64, count: u64) -> Result<Vec<Hash>, DbError> {
+async fn row_of_hashes(
+    db: &Db,
+    offer: Uuid,
+    log_no: u32,
+    level: u8,
+    first: u64,
+    count: u64,
+) -> Result<Vec<Hash>, DbError> {
     let hashes: Vec<Hash> = if level == 0 {
         leaves(db, offer, log_no, first, count).await?.iter().map(|leaf| leaf_hash(leaf)).collect()
     } else {
         let sql = "SELECT hash FROM log_node WHERE offer_id = $1 AND log_no = $2 AND level = $3 AND n >= $4 AND n < $5 ORDER BY n";
         let range = args![offer, i64::from(log_no), i64::from(level), as_i64(first), as_i64(first + count)];
         let rows = db.all::<(Vec<u8>,)>(sql, range).await?;
-        rows.into_iter().map(|(hash,)| hash.try_into().map_err(|_| broken("a node has 32 bytes"))).collect::<Result<_, _>>()?
+        rows.into_iter()
+            .map(|(hash,)| hash.try_into().map_err(|_| broken("a node has 32 bytes")))
+            .collect::<Result<_, _>>()?
     };
     if hashes.len() as u64 == count { Ok(hashes) } else { Err(broken("a tile is not whole")) }
 }
@@ -156,7 +167,13 @@ impl Known {
 }
 
 /// Reads the tiles that these nodes of a tree of `size` leaves lie in, each once.
-async fn prefetch(shared: &Shared, offer: Uuid, log_no: u32, size: u64, nodes: impl Iterator<Item = Node>) -> Result<Known, DbError> {
+async fn prefetch(
+    shared: &Shared,
+    offer: Uuid,
+    log_no: u32,
+    size: u64,
+    nodes: impl Iterator<Item = Node>,
+) -> Result<Known, DbError> {
     let mut known = HashMap::new();
     for node in nodes {
         let (level, first, _) = node.in_tiles();

@@ -111,7 +111,8 @@ async fn rules(State(state): State<LogState>, path: PlacePath) -> Result<Respons
     let sha = sha.and_then(|sha| hex::decode(sha).ok()).ok_or_else(not_found)?;
     let sql = "SELECT json FROM offer_rules WHERE offer_id = $1 AND sha = $2";
     let (json,) = state.shared.db.one::<(String,)>(sql, args![offer.0, sha]).await?.ok_or_else(not_found)?;
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (header::CACHE_CONTROL, IMMUTABLE)];
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (header::CACHE_CONTROL, IMMUTABLE)];
     Ok((headers, json).into_response())
 }
 
@@ -145,8 +146,10 @@ async fn leaves(State(state): State<LogState>, path: PlacePath, range: RangeQuer
     let first = (after + 1).unsigned_abs();
     let size = head.frontier.size;
     let count = size.saturating_sub(first).min(limit);
-    let lines = if count == 0 { Vec::new() } else { log::leaves(&state.shared.db, offer.0, head.log_no, first, count).await? };
-    let items: Vec<Value> = lines.iter().filter_map(|line| Leaf::parse(line).ok()).map(|leaf| leaf_json(&leaf)).collect();
+    let lines =
+        if count == 0 { Vec::new() } else { log::leaves(&state.shared.db, offer.0, head.log_no, first, count).await? };
+    let items: Vec<Value> =
+        lines.iter().filter_map(|line| Leaf::parse(line).ok()).map(|leaf| leaf_json(&leaf)).collect();
     Ok(Json(json!({ "size": size, "items": items })))
 }
 

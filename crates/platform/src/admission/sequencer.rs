@@ -86,6 +86,13 @@ struct Queued {
     answer: oneshot::Sender<Outcome>,
 }
 
+impl Queued {
+    /// Drops it untaken.
+    fn send_away(self) {
+        self.answer.send(Err(Refusal::Busy(1_000))).ok();
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     moves: VecDeque<Queued>,
@@ -171,6 +178,28 @@ impl Offer {
         batch
     }
 
+    /// Waits for a batch. Who is queued too long behind one that hangs hears so, not only when it has ended.
+    async fn send_away_until<T>(&self, settling: impl Future<Output = T>, queued_max: Duration) -> T {
+        let mut settling = std::pin::pin!(settling);
+        loop {
+            match tokio::time::timeout(queued_max, &mut settling).await {
+                Ok(settled) => return settled,
+                Err(_) => self.send_away(queued_max),
+            }
+        }
+    }
+
+    fn send_away(&self, queued_max: Duration) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Queue { moves, claims, .. } = &mut *queue;
+        for waiting in [moves, claims] {
+            // In order of arrival, but for the few that are decided again.
+            while waiting.front().is_some_and(|queued| queued.since.elapsed() >= queued_max) {
+                waiting.pop_front().into_iter().for_each(Queued::send_away);
+            }
+        }
+    }
+
     fn put_back(&self, again: Vec<Queued>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         for queued in again.into_iter().rev() {
@@ -208,9 +237,7 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
         }
         let (batch, late): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|queued| queued.since.elapsed() < shared.limits.queued_max);
-        for queued in late {
-            queued.answer.send(Err(Refusal::Busy(1_000))).ok();
-        }
+        late.into_iter().for_each(Queued::send_away);
         if batch.is_empty() {
             continue;
         }
@@ -220,7 +247,8 @@ async fn work(offer: Arc<Offer>, shared: Arc<Shared>) {
         let started = Instant::now();
         let count = batch.len();
         // Invariant: a panic costs this batch its answers, never the queue behind it its worker.
-        if AssertUnwindSafe(settle(&offer, &shared, batch)).catch_unwind().await.is_err() {
+        let settling = AssertUnwindSafe(settle(&offer, &shared, batch)).catch_unwind();
+        if offer.send_away_until(settling, shared.limits.queued_max).await.is_err() {
             metrics::counter!("madang_admission_panics_total").increment(1);
             tracing::error!(offer.id = %offer.id, "deciding a batch panicked; nothing of it is published");
         }

@@ -483,7 +483,7 @@ fn pools_of(json: &str) -> Result<Vec<Pool>, DbError> {
         Ok(Pool { code, capacity, held_back, taken, confirm_no })
     };
     let mut pools = rows.into_iter().map(pool).collect::<Result<Vec<_>, DbError>>()?;
-    pools.sort_by(|a, b| a.code.cmp(&b.code));
+    pools.sort_by_key(|pool| pool.code);
     Ok(pools)
 }
 

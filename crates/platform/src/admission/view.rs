@@ -126,12 +126,18 @@ struct PoolRow {
 crate::rows!(PoolRow);
 
 /// Several offers in two statements.
-pub(super) async fn offers(shared: &Shared, query: &impl Query, ids: &[OfferId]) -> Result<HashMap<OfferId, OfferView>, DbError> {
+pub(super) async fn offers(
+    shared: &Shared,
+    query: &impl Query,
+    ids: &[OfferId],
+) -> Result<HashMap<OfferId, OfferView>, DbError> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let (list, values) = id_list(ids.iter().map(|id| id.0));
-    let sql = format!("SELECT id, base, log_no, rules_sha, paused, closed, version, waiting, size FROM offer WHERE id IN ({list})");
+    let sql = format!(
+        "SELECT id, base, log_no, rules_sha, paused, closed, version, waiting, size FROM offer WHERE id IN ({list})"
+    );
     let rows = query.all::<OfferRow>(&sql, values.clone()).await?;
     let sql = format!("SELECT offer_id, code, capacity, held_back, taken FROM offer_pool WHERE offer_id IN ({list})");
     let mut pools: HashMap<Uuid, HashMap<String, PoolRow>> = HashMap::new();
@@ -185,7 +191,10 @@ async fn rules(shared: &Shared, query: &impl Query, offer: Uuid, sha: &[u8]) -> 
         return Ok(rules);
     }
     let sql = "SELECT json FROM offer_rules WHERE offer_id = $1 AND sha = $2";
-    let (json,) = query.one::<(String,)>(sql, args![offer, sha.to_vec()]).await?.ok_or_else(|| broken("its rules are missing"))?;
+    let (json,) = query
+        .one::<(String,)>(sql, args![offer, sha.to_vec()])
+        .await?
+        .ok_or_else(|| broken("its rules are missing"))?;
     let rules = Arc::new(Rules::parse(json.as_bytes()).map_err(|error| broken(&error.to_string()))?);
     shared.rules.insert(sha, rules.clone());
     Ok(rules)
@@ -207,7 +216,7 @@ pub(super) async fn head(db: &Db, shared: &Shared, offer: Uuid) -> Result<Option
         }
     });
     let mut pools: Vec<_> = pools.collect();
-    pools.sort_by(|a, b| a.code.cmp(&b.code));
+    pools.sort_by_key(|pool| pool.code);
     Ok(Some(Head {
         rules_sha: [0; 32],
         log_no: view.log_no,
@@ -287,7 +296,12 @@ fn id_list(ids: impl Iterator<Item = Uuid>) -> (String, Vec<Value>) {
 }
 
 /// Reads the rules inside a batch's transaction, from memory where they are known.
-pub(super) async fn rules_in(shared: &Shared, tx: &mut OfferTx, offer: Uuid, sha: &[u8; 32]) -> Result<Arc<Rules>, DbError> {
+pub(super) async fn rules_in(
+    shared: &Shared,
+    tx: &mut OfferTx,
+    offer: Uuid,
+    sha: &[u8; 32],
+) -> Result<Arc<Rules>, DbError> {
     if let Some(rules) = shared.rules.get(sha) {
         return Ok(rules);
     }
@@ -295,4 +309,3 @@ pub(super) async fn rules_in(shared: &Shared, tx: &mut OfferTx, offer: Uuid, sha
     shared.rules.insert(*sha, rules.clone());
     Ok(rules)
 }
-

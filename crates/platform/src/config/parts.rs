@@ -27,10 +27,7 @@ impl Backend {
     pub fn check_db(&self, problems: &mut Problems) {
         let known = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
         if self.url().is_some_and(|url| !known(url)) {
-            problems.add(
-                "db.url",
-                "it begins with postgres://, or is empty for SQLite",
-            );
+            problems.add("db.url", "it begins with postgres://, or is empty for SQLite");
         }
     }
 
@@ -90,26 +87,18 @@ impl Telemetry {
 /// A public address is empty, or http(s) with a host.
 pub fn check_public_url(public_url: &str, problems: &mut Problems) {
     let url = public_url.parse::<http::Uri>().ok();
-    let is_web = url.is_some_and(|url| {
-        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some()
-    });
+    let is_web = url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
     if !public_url.is_empty() && !is_web {
-        problems.add(
-            "public_url",
-            "it is an http or https address with a host, or empty",
-        );
+        problems.add("public_url", "it is an http or https address with a host, or empty");
     }
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let network = |text: &String| match text.parse::<IpAddr>() {
         Ok(address) => Ok(IpNet::from(address)),
-        Err(_) => text
-            .parse::<IpNet>()
-            .map_err(|_| D::Error::custom(format!("{text:?} is no network like 10.0.0.0/8"))),
+        Err(_) => {
+            text.parse::<IpNet>().map_err(|_| D::Error::custom(format!("{text:?} is no network like 10.0.0.0/8")))
+        }
     };
-    Vec::<String>::deserialize(deserializer)?
-        .iter()
-        .map(network)
-        .collect()
+    Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
 }

@@ -36,10 +36,6 @@ impl<T> fmt::Display for Secret<T> {
 
 impl<T: Serialize + Default + PartialEq> Serialize for Secret<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 == T::default() {
-            self.0.serialize(serializer)
-        } else {
-            serializer.serialize_str(HIDDEN)
-        }
+        if self.0 == T::default() { self.0.serialize(serializer) } else { serializer.serialize_str(HIDDEN) }
     }
 }

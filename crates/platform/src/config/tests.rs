@@ -44,11 +44,7 @@ fn load_whole(sources: &Sources) -> Result<Loaded<Whole>, Problems> {
 }
 
 fn env(variables: &[(&str, &str)]) -> Sources {
-    Sources::default().env(
-        variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
+    Sources::default().env(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 fn file_with(text: &str) -> (tempfile::TempDir, Sources) {
@@ -59,18 +55,12 @@ fn file_with(text: &str) -> (tempfile::TempDir, Sources) {
 }
 
 fn keys(problems: &Problems) -> Vec<&str> {
-    problems
-        .0
-        .iter()
-        .map(|problem| problem.key.as_str())
-        .collect()
+    problems.0.iter().map(|problem| problem.key.as_str()).collect()
 }
 
 #[test]
 fn without_any_source_the_defaults_count() {
-    let whole = load_whole(&Sources::default())
-        .expect("the defaults are right")
-        .settings;
+    let whole = load_whole(&Sources::default()).expect("the defaults are right").settings;
     assert_eq!(whole.http.address().to_string(), "127.0.0.1:8080");
     assert_eq!(whole.db.url(), None);
     assert_eq!(whole.telemetry.log_format, LogFormat::Json);
@@ -81,10 +71,7 @@ fn without_any_source_the_defaults_count() {
 fn every_setting_has_a_comment() {
     let mut before = "";
     for line in DEFAULTS.lines() {
-        assert!(
-            !line.contains(" = ") || line.starts_with('#') || before.starts_with('#'),
-            "{line}"
-        );
+        assert!(!line.contains(" = ") || line.starts_with('#') || before.starts_with('#'), "{line}");
         before = line;
     }
 }
@@ -92,52 +79,31 @@ fn every_setting_has_a_comment() {
 #[test]
 fn the_later_source_counts() {
     let (_dir, sources) = file_with("[http]\nport = 1\nbind = \"0.0.0.0\"\n[extra]\nshare = 1\n");
-    let variables = [
-        ("MADANG__HTTP__PORT", "2"),
-        ("MADANG__EXTRA__ON", "false"),
-        ("MADANG_HTTP_PORT", "9"),
-        ("PATH", "/"),
-    ];
+    let variables =
+        [("MADANG__HTTP__PORT", "2"), ("MADANG__EXTRA__ON", "false"), ("MADANG_HTTP_PORT", "9"), ("PATH", "/")];
     let sources = sources.env(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let loaded = load_whole(&sources).expect("it is right");
     assert_eq!(loaded.settings.http.port, 2);
     assert_eq!(loaded.settings.http.bind, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     assert_eq!(loaded.settings.extra.share, 1.0);
     assert!(!loaded.settings.extra.on);
-    let loaded = load_whole(&sources.flag("http.port", "--port", Some(3)).flag(
-        "http.bind",
-        "--bind",
-        None::<&str>,
-    ));
+    let loaded = load_whole(&sources.flag("http.port", "--port", Some(3)).flag("http.bind", "--bind", None::<&str>));
     assert_eq!(loaded.expect("it is right").settings.http.port, 3);
 }
 
 #[test]
 fn the_environment_gives_texts_numbers_and_lists() {
-    let sources = env(&[
-        ("MADANG__SECRET", "0123456"),
-        ("MADANG__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1,192.0.2.7"),
-    ]);
+    let sources = env(&[("MADANG__SECRET", "0123456"), ("MADANG__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1,192.0.2.7")]);
     let whole = load_whole(&sources).expect("it is right").settings;
-    assert_eq!(
-        whole.secret.expose(),
-        "0123456",
-        "a secret of digits stays a text"
-    );
-    let networks: Vec<String> = whole
-        .http
-        .trusted_proxies
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    assert_eq!(whole.secret.expose(), "0123456", "a secret of digits stays a text");
+    let networks: Vec<String> = whole.http.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["10.0.0.0/8", "::1/128", "192.0.2.7/32"]);
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_with_their_origin() {
-    let (dir, sources) = file_with(
-        "publicurl = \"x\"\n[http]\nport = 70000\nbind = \"here\"\ntls = true\n[db]\nurl = 7\n",
-    );
+    let (dir, sources) =
+        file_with("publicurl = \"x\"\n[http]\nport = 70000\nbind = \"here\"\ntls = true\n[db]\nurl = 7\n");
     let variables = [
         ("MADANG__LOG__URL", "kafka:9092"),
         ("MADANG__KV__URL", "redis://h"),
@@ -173,28 +139,16 @@ fn all_mistakes_are_told_at_once_with_their_origin() {
         ]
     );
     let text = problems.to_string();
-    assert!(
-        text.contains("log.url: Kafka is not supported by this version (MADANG__LOG__URL)"),
-        "{text}"
-    );
+    assert!(text.contains("log.url: Kafka is not supported by this version (MADANG__LOG__URL)"), "{text}");
     let file = dir.path().join("madang.toml").display().to_string();
-    assert!(
-        problems
-            .0
-            .iter()
-            .any(|problem| problem.key == "http.port" && problem.origin == file),
-        "{text}"
-    );
+    assert!(problems.0.iter().any(|problem| problem.key == "http.port" && problem.origin == file), "{text}");
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_a_mistake_where_it_was_asked_for() {
     let missing = "/nonexistent/madang.toml";
     assert!(load_whole(&Sources::default().file_if_there(missing)).is_ok());
-    assert_eq!(
-        keys(&load_whole(&Sources::default().file(missing)).expect_err("no file")),
-        ["(file)"]
-    );
+    assert_eq!(keys(&load_whole(&Sources::default().file(missing)).expect_err("no file")), ["(file)"]);
     let (_dir, sources) = file_with("secret = \"s3cret\" oops\n");
     let text = load_whole(&sources).expect_err("no TOML").to_string();
     assert!(text.contains("line 1"), "{text}");
@@ -203,34 +157,16 @@ fn a_file_that_cannot_be_read_is_a_mistake_where_it_was_asked_for() {
 
 #[test]
 fn secrets_are_never_printed() {
-    let sources = env(&[
-        ("MADANG__SECRET", "s3cret"),
-        ("MADANG__DB__URL", "postgres://u:s3cret@h/d"),
-    ]);
+    let sources = env(&[("MADANG__SECRET", "s3cret"), ("MADANG__DB__URL", "postgres://u:s3cret@h/d")]);
     let loaded = load_whole(&sources).expect("it is right");
     assert_eq!(loaded.settings.db.url(), Some("postgres://u:s3cret@h/d"));
     let printed = loaded.print();
-    assert!(
-        !printed.contains("s3cret")
-            && !format!("{loaded:?} {}", loaded.settings.secret).contains("s3cret")
-    );
-    let line = |key: &str| {
-        printed
-            .lines()
-            .find(|line| line.starts_with(key))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    assert!(
-        line("secret").contains("\"***\"") && line("secret").ends_with("# MADANG__SECRET"),
-        "{printed}"
-    );
+    assert!(!printed.contains("s3cret") && !format!("{loaded:?} {}", loaded.settings.secret).contains("s3cret"));
+    let line = |key: &str| printed.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("secret").contains("\"***\"") && line("secret").ends_with("# MADANG__SECRET"), "{printed}");
     assert!(line("http.port").ends_with("# default"), "{printed}");
     assert!(line("kv.url").contains("\"\""), "{printed}");
     let wrong = env(&[("MADANG__DB__URL", "mysql://u:s3cret@h/d")]);
     let text = load_whole(&wrong).expect_err("not PostgreSQL").to_string();
-    assert!(
-        text.contains("db.url") && !text.contains("s3cret"),
-        "{text}"
-    );
+    assert!(text.contains("db.url") && !text.contains("s3cret"), "{text}");
 }

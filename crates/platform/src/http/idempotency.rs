@@ -26,7 +26,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
         let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
         let key = HeaderValue::to_str(value).unwrap_or_default();
         if key.is_empty() || key.len() > KEY_CHARS_MAX {
-            return Err(Problem::new(&codes::UNREADABLE).detail("an Idempotency-Key has 1 to 255 printable ASCII characters"));
+            return Err(
+                Problem::new(&codes::UNREADABLE).detail("an Idempotency-Key has 1 to 255 printable ASCII characters")
+            );
         }
         Ok(Self(Some(key.to_owned())))
     }
@@ -52,7 +54,13 @@ impl Remembered {
 
 impl Idempotency {
     /// The answer already given to this caller, operation and key; another body is refused.
-    pub async fn recall(&self, tx: &Tx, caller: UserId, operation: &str, sha: &[u8; 32]) -> Result<Option<Remembered>, Problem> {
+    pub async fn recall(
+        &self,
+        tx: &Tx,
+        caller: UserId,
+        operation: &str,
+        sha: &[u8; 32],
+    ) -> Result<Option<Remembered>, Problem> {
         let Some(key) = &self.0 else { return Ok(None) };
         let sql = "SELECT body_sha, status, answer FROM idempotency WHERE caller = $1 AND operation = $2 AND key = $3";
         let known = tx.one::<(Vec<u8>, i64, String)>(sql, args![caller.0, operation, key.as_str()]).await?;
@@ -67,12 +75,20 @@ impl Idempotency {
     }
 
     /// Stores the answer beside the effect. Two at once: the unique key lets one commit.
-    pub async fn remember(&self, tx: &Tx, caller: UserId, operation: &str, sha: &[u8; 32], answer: &Remembered) -> Result<(), DbError> {
+    pub async fn remember(
+        &self,
+        tx: &Tx,
+        caller: UserId,
+        operation: &str,
+        sha: &[u8; 32],
+        answer: &Remembered,
+    ) -> Result<(), DbError> {
         let Some(key) = &self.0 else { return Ok(()) };
         let sql = "INSERT INTO idempotency (caller, operation, key, body_sha, status, answer, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let now_ms = tx.now_ms().await?;
         let status = i64::from(answer.status.as_u16());
-        tx.run(sql, args![caller.0, operation, key.as_str(), sha.to_vec(), status, answer.body.as_str(), now_ms]).await?;
+        tx.run(sql, args![caller.0, operation, key.as_str(), sha.to_vec(), status, answer.body.as_str(), now_ms])
+            .await?;
         Ok(())
     }
 }

@@ -33,7 +33,9 @@ impl ListQuery<()> {
     }
 
     pub fn cursor(given: Option<&str>) -> Result<Option<Cursor>, Problem> {
-        given.map(|text| Cursor::decode(text).map_err(|error| Problem::field("cursor", "cursor", error.to_string()))).transpose()
+        given
+            .map(|text| Cursor::decode(text).map_err(|error| Problem::field("cursor", "cursor", error.to_string())))
+            .transpose()
     }
 }
 

@@ -12,9 +12,7 @@ pub(super) fn open(data_dir: &Path, public_url: &str) -> Result<super::Keys, Key
     private_dir(&dir).map_err(at(&dir))?;
     let log = key(&dir, LOG)?;
     let name_file = data_dir.join("yard-name");
-    let name = read_or_make(&name_file, || {
-        format!("{}\n", fresh_name(public_url, &log)).into_bytes()
-    })?;
+    let name = read_or_make(&name_file, || format!("{}\n", fresh_name(public_url, &log)).into_bytes())?;
     Ok(super::Keys {
         token: key(&dir, TOKEN)?,
         log,
@@ -50,11 +48,7 @@ fn read_or_make(path: &Path, fresh: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>,
 /// Why a link and not a rename: a rename would replace the key that another process made in the meantime.
 fn make(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension(format!("new-{}", uuid::Uuid::now_v7().simple()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| fs::hard_link(&temporary, path));
     fs::remove_file(&temporary)?;

@@ -12,20 +12,14 @@ pub(super) struct Sealer(XChaCha20Poly1305);
 
 impl Sealer {
     pub fn new(secret: &str) -> Self {
-        let key: [u8; 32] = Sha256::new_with_prefix(LABEL)
-            .chain_update(secret)
-            .finalize()
-            .into();
+        let key: [u8; 32] = Sha256::new_with_prefix(LABEL).chain_update(secret).finalize().into();
         Self(XChaCha20Poly1305::new(&key.into()))
     }
 
     /// The nonce, then the ciphertext with its tag; `None` only where the cipher itself gives up.
     pub fn seal(&self, name: &str, key: &[u8; 32]) -> Option<Vec<u8>> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let payload = Payload {
-            msg: key,
-            aad: name.as_bytes(),
-        };
+        let payload = Payload { msg: key, aad: name.as_bytes() };
         let sealed = self.0.encrypt(&XNonce::from(nonce), payload).ok()?;
         Some([nonce.as_slice(), &sealed].concat())
     }
@@ -33,14 +27,7 @@ impl Sealer {
     /// `None` where another secret or another name sealed it, or a bit was changed.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Option<[u8; 32]> {
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let payload = Payload {
-            msg: text,
-            aad: name.as_bytes(),
-        };
-        self.0
-            .decrypt(&XNonce::from(*nonce), payload)
-            .ok()?
-            .try_into()
-            .ok()
+        let payload = Payload { msg: text, aad: name.as_bytes() };
+        self.0.decrypt(&XNonce::from(*nonce), payload).ok()?.try_into().ok()
     }
 }

@@ -38,24 +38,15 @@ fn good_header() -> Value {
 fn a_token_comes_back_as_its_caller() {
     let race = RaceId(uuid::Uuid::from_u128(3));
     let verifier = TokenVerifier::new(key().public());
-    let token = key().sign(&Claims {
-        reh: Some(race),
-        role: Role::Company,
-        ..claims()
-    });
+    let token = key().sign(&Claims { reh: Some(race), role: Role::Company, ..claims() });
     for _ in 0..2 {
-        let verified = verifier
-            .verify(&token, NOW_MS)
-            .expect("verify our own token");
+        let verified = verifier.verify(&token, NOW_MS).expect("verify our own token");
         assert_eq!(verified.caller.user, claims().sub);
         assert_eq!(&*verified.caller.username, "runner");
         assert_eq!(verified.caller.role, Role::Company);
         assert_eq!(verified.caller.session, claims().sid);
         assert_eq!(verified.caller.rehearsal, Some(race));
-        assert_eq!(
-            (verified.iat_ms, verified.exp),
-            (claims().iat_ms, claims().exp)
-        );
+        assert_eq!((verified.iat_ms, verified.exp), (claims().iat_ms, claims().exp));
     }
 }
 
@@ -65,13 +56,11 @@ fn the_published_key_is_enough_to_check_a_token() {
     assert_eq!(jwks["keys"][0]["kid"], key().kid());
     assert_eq!(jwks["keys"][0]["use"], "sig");
     assert_eq!(jwks["keys"][1]["kid"], "ticket");
-    let jwk: jsonwebtoken::jwk::Jwk =
-        serde_json::from_value(jwks["keys"][0].clone()).expect("read as a JWK");
+    let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwks["keys"][0].clone()).expect("read as a JWK");
     let decoding = DecodingKey::from_jwk(&jwk).expect("make a key of the JWK");
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false;
-    let data = jsonwebtoken::decode::<Claims>(key().sign(&claims()), &decoding, &validation)
-        .expect("decode");
+    let data = jsonwebtoken::decode::<Claims>(key().sign(&claims()), &decoding, &validation).expect("decode");
     assert_eq!(data.claims, claims());
 }
 
@@ -83,38 +72,19 @@ fn an_expired_token_is_expired_also_when_it_is_remembered() {
     assert!(verifier.verify(&token, end_ms - 1).is_ok());
     verifier.tidy();
     assert_eq!(verifier.cached(), 1);
-    assert_eq!(
-        verifier.verify(&token, end_ms).err(),
-        Some(TokenError::Expired)
-    );
+    assert_eq!(verifier.verify(&token, end_ms).err(), Some(TokenError::Expired));
     verifier.tidy();
     assert_eq!(verifier.cached(), 0, "an entry outlived its token");
-    assert_eq!(
-        TokenVerifier::new(key().public())
-            .verify(&token, end_ms)
-            .err(),
-        Some(TokenError::Expired)
-    );
-    let overflowing = key().sign(&Claims {
-        exp: i64::MIN,
-        ..claims()
-    });
-    assert_eq!(
-        verifier.verify(&overflowing, end_ms).err(),
-        Some(TokenError::Expired)
-    );
+    assert_eq!(TokenVerifier::new(key().public()).verify(&token, end_ms).err(), Some(TokenError::Expired));
+    let overflowing = key().sign(&Claims { exp: i64::MIN, ..claims() });
+    assert_eq!(verifier.verify(&overflowing, end_ms).err(), Some(TokenError::Expired));
 }
 
 #[test]
 fn another_header_is_invalid_whoever_signed_it() {
     let verifier = TokenVerifier::new(key().public());
     let body = serde_json::to_value(claims()).expect("claims as JSON");
-    assert!(
-        verifier
-            .verify(&forge(&key(), &good_header(), &body), NOW_MS)
-            .is_ok(),
-        "the forger itself works"
-    );
+    assert!(verifier.verify(&forge(&key(), &good_header(), &body), NOW_MS).is_ok(), "the forger itself works");
     let changes = [
         json!({ "alg": "none" }),
         json!({ "alg": "None" }),
@@ -133,11 +103,7 @@ fn another_header_is_invalid_whoever_signed_it() {
             header[name] = value.clone();
         }
         let token = forge(&key(), &header, &body);
-        assert_eq!(
-            verifier.verify(&token, NOW_MS).err(),
-            Some(TokenError::Invalid),
-            "{header}"
-        );
+        assert_eq!(verifier.verify(&token, NOW_MS).err(), Some(TokenError::Invalid), "{header}");
     }
 }
 
@@ -146,18 +112,10 @@ fn a_token_signed_with_the_public_key_as_hmac_secret_is_invalid() {
     use hmac::Mac;
     let header = json!({ "alg": "HS256", "kid": key().kid(), "typ": "at+jwt" });
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let message = format!(
-        "{}.{}",
-        part(&header),
-        part(&serde_json::to_value(claims()).expect("claims as JSON"))
-    );
-    let mut mac =
-        hmac::Hmac::<Sha256>::new_from_slice(&key().public()).expect("a secret of any length");
+    let message = format!("{}.{}", part(&header), part(&serde_json::to_value(claims()).expect("claims as JSON")));
+    let mut mac = hmac::Hmac::<Sha256>::new_from_slice(&key().public()).expect("a secret of any length");
     mac.update(message.as_bytes());
-    let token = format!(
-        "{message}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    );
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
     let refused = TokenVerifier::new(key().public()).verify(&token, NOW_MS);
     assert_eq!(refused.err(), Some(TokenError::Invalid));
 }
@@ -170,12 +128,7 @@ fn damaged_foreign_and_oversized_tokens_are_invalid() {
     let mut admin = claims();
     admin.role = Role::Admin;
     let promoted = key().sign(&admin);
-    let swapped = format!(
-        "{}.{}.{}",
-        parts[0],
-        promoted.split('.').nth(1).expect("a payload"),
-        parts[2]
-    );
+    let swapped = format!("{}.{}.{}", parts[0], promoted.split('.').nth(1).expect("a payload"), parts[2]);
     let bad = [
         String::new(),
         ".".to_owned(),
@@ -188,20 +141,13 @@ fn damaged_foreign_and_oversized_tokens_are_invalid() {
         token.to_uppercase(),
         swapped,
         TokenKey::from_seed([8; 32]).sign(&claims()),
-        key().sign(&Claims {
-            name: "n".repeat(TOKEN_BYTES_MAX),
-            ..claims()
-        }),
+        key().sign(&Claims { name: "n".repeat(TOKEN_BYTES_MAX), ..claims() }),
         "한글.한글.한글".to_owned(),
     ];
     // A good one in the cache must not let a bad one through.
     assert!(verifier.verify(&token, NOW_MS).is_ok());
     for text in bad {
-        assert_eq!(
-            verifier.verify(&text, NOW_MS).err(),
-            Some(TokenError::Invalid),
-            "{text}"
-        );
+        assert_eq!(verifier.verify(&text, NOW_MS).err(), Some(TokenError::Invalid), "{text}");
     }
 }
 
@@ -217,10 +163,6 @@ fn claims_that_are_missing_or_of_another_type_are_invalid() {
         let mut odd = body.clone();
         odd[name] = json!({});
         let refused = verifier.verify(&forge(&key(), &good_header(), &odd), NOW_MS);
-        assert_eq!(
-            refused.err(),
-            Some(TokenError::Invalid),
-            "with an odd {name}"
-        );
+        assert_eq!(refused.err(), Some(TokenError::Invalid), "with an odd {name}");
     }
 }

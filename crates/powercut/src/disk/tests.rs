@@ -5,11 +5,7 @@ const WAL: &str = "/d/x-wal";
 const DB: &str = "/d/x";
 
 fn bytes(state: &State, path: &str, seed: u64, survivors: Survivors) -> Option<Vec<u8>> {
-    state
-        .image(seed, survivors)
-        .into_iter()
-        .find(|(name, _)| *name == Path::new(path))
-        .map(|(_, bytes)| bytes)
+    state.image(seed, survivors).into_iter().find(|(name, _)| *name == Path::new(path)).map(|(_, bytes)| bytes)
 }
 
 fn database(content: &[u8]) -> (State, NodeId) {
@@ -25,14 +21,8 @@ fn a_sync_keeps_what_was_written_before_it_began() {
     let began = state.changes(id);
     state.write(id, 4, b"CD");
     state.sync(id, began);
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::None).as_deref(),
-        Some(&b"AB......"[..])
-    );
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::All).as_deref(),
-        Some(&b"AB..CD.."[..])
-    );
+    assert_eq!(bytes(&state, DB, 0, Survivors::None).as_deref(), Some(&b"AB......"[..]));
+    assert_eq!(bytes(&state, DB, 0, Survivors::All).as_deref(), Some(&b"AB..CD.."[..]));
 
     state.sync(id, began);
     assert_eq!(
@@ -41,10 +31,7 @@ fn a_sync_keeps_what_was_written_before_it_began() {
         "an overtaken sync adds nothing"
     );
     state.sync(id, state.changes(id));
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::None).as_deref(),
-        Some(&b"AB..CD.."[..])
-    );
+    assert_eq!(bytes(&state, DB, 0, Survivors::None).as_deref(), Some(&b"AB..CD.."[..]));
 }
 
 #[test]
@@ -66,19 +53,10 @@ fn truncation_waits_for_the_sync_and_growth_is_zeroed() {
     let (mut state, id) = database(b"abcdef");
     state.truncate(id, 2);
     state.write(id, 4, b"!");
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::None).as_deref(),
-        Some(&b"abcdef"[..])
-    );
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::All).as_deref(),
-        Some(&b"ab\0\0!"[..])
-    );
+    assert_eq!(bytes(&state, DB, 0, Survivors::None).as_deref(), Some(&b"abcdef"[..]));
+    assert_eq!(bytes(&state, DB, 0, Survivors::All).as_deref(), Some(&b"ab\0\0!"[..]));
     state.sync(id, state.changes(id));
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::None).as_deref(),
-        Some(&b"ab\0\0!"[..])
-    );
+    assert_eq!(bytes(&state, DB, 0, Survivors::None).as_deref(), Some(&b"ab\0\0!"[..]));
 }
 
 #[test]
@@ -87,9 +65,7 @@ fn unsynced_writes_survive_in_every_combination_and_order() {
     state.write(id, 0, b"A");
     state.write(id, 0, b"B");
     state.write(id, 1, b"C");
-    let seen: BTreeSet<Vec<u8>> = (0..200)
-        .filter_map(|seed| bytes(&state, DB, seed, Survivors::Writes))
-        .collect();
+    let seen: BTreeSet<Vec<u8>> = (0..200).filter_map(|seed| bytes(&state, DB, seed, Survivors::Writes)).collect();
     let all: [&[u8]; 6] = [b"..", b"A.", b"B.", b".C", b"AC", b"BC"];
     assert_eq!(seen, all.iter().map(|bytes| bytes.to_vec()).collect());
 }
@@ -110,10 +86,7 @@ fn sectors_survive_apart_and_may_tear() {
         let written = [&image[100..512], &image[512..1024], &image[1024..1400]];
         for piece in written {
             let kept = piece.iter().take_while(|byte| **byte == b'X').count();
-            assert!(
-                piece[kept..].iter().all(|byte| *byte == b'.'),
-                "a sector keeps its first bytes"
-            );
+            assert!(piece[kept..].iter().all(|byte| *byte == b'.'), "a sector keeps its first bytes");
             torn |= kept > 0 && kept < piece.len();
         }
         apart |= written[0][0] != written[1][0] || written[1][0] != written[2][0];
@@ -130,9 +103,7 @@ fn one_seed_is_one_image() {
     for mode in Survivors::EACH {
         assert_eq!(bytes(&state, DB, 7, mode), bytes(&state, DB, 7, mode));
     }
-    let images: BTreeSet<_> = (0..20)
-        .map(|seed| bytes(&state, DB, seed, Survivors::Sectors))
-        .collect();
+    let images: BTreeSet<_> = (0..20).map(|seed| bytes(&state, DB, seed, Survivors::Sectors)).collect();
     assert!(images.len() > 10);
 }
 
@@ -142,15 +113,9 @@ fn a_new_name_lasts_from_the_first_sync() {
     let wal = state.create(Path::new(WAL), (1, 2));
     state.write(wal, 0, b"frame");
     assert_eq!(bytes(&state, WAL, 0, Survivors::None), None);
-    assert_eq!(
-        bytes(&state, WAL, 0, Survivors::All).as_deref(),
-        Some(&b"frame"[..])
-    );
+    assert_eq!(bytes(&state, WAL, 0, Survivors::All).as_deref(), Some(&b"frame"[..]));
     state.sync(wal, state.changes(wal));
-    assert_eq!(
-        bytes(&state, WAL, 0, Survivors::None).as_deref(),
-        Some(&b"frame"[..])
-    );
+    assert_eq!(bytes(&state, WAL, 0, Survivors::None).as_deref(), Some(&b"frame"[..]));
 }
 
 #[test]
@@ -158,27 +123,15 @@ fn a_deletion_without_the_sync_of_its_directory_may_come_undone() {
     let (mut state, _) = database(b"db");
     let old = state.adopt(Path::new(WAL), (1, 2), b"old".to_vec());
     state.delete(Path::new(WAL), false);
-    assert_eq!(
-        bytes(&state, WAL, 0, Survivors::None).as_deref(),
-        Some(&b"old"[..])
-    );
+    assert_eq!(bytes(&state, WAL, 0, Survivors::None).as_deref(), Some(&b"old"[..]));
     assert_eq!(bytes(&state, WAL, 0, Survivors::All), None);
 
     let new = state.create(Path::new(WAL), (1, 3));
     state.write(new, 0, b"new");
-    assert_eq!(
-        bytes(&state, WAL, 0, Survivors::None).as_deref(),
-        Some(&b"old"[..])
-    );
+    assert_eq!(bytes(&state, WAL, 0, Survivors::None).as_deref(), Some(&b"old"[..]));
     state.sync(new, state.changes(new));
-    assert_eq!(
-        bytes(&state, WAL, 0, Survivors::None).as_deref(),
-        Some(&b"new"[..])
-    );
-    assert!(
-        !state.nodes.contains_key(&old),
-        "no name leads to the old file any more"
-    );
+    assert_eq!(bytes(&state, WAL, 0, Survivors::None).as_deref(), Some(&b"new"[..]));
+    assert!(!state.nodes.contains_key(&old), "no name leads to the old file any more");
 
     state.delete(Path::new(WAL), true);
     for mode in Survivors::EACH {
@@ -196,8 +149,5 @@ fn a_file_that_was_replaced_is_not_the_known_one() {
     assert_eq!(state.known(Path::new(DB), (1, 9)), None);
     let other = state.adopt(Path::new(DB), (1, 9), b"other".to_vec());
     assert_ne!(other, id);
-    assert_eq!(
-        bytes(&state, DB, 0, Survivors::None).as_deref(),
-        Some(&b"other"[..])
-    );
+    assert_eq!(bytes(&state, DB, 0, Survivors::None).as_deref(), Some(&b"other"[..]));
 }

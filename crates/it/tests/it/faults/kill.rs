@@ -1,16 +1,19 @@
 //! kill -9 at a random moment of a burst, again and again: what was said stands, and the books balance.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::crowd::{self, Crowd};
-use super::process::Home;
+use super::crowd::Crowd;
+use super::process::{Home, SERVE};
 use crate::support::site::{Site, databases};
 
 const PEOPLE_A_ROUND: usize = 100;
 /// After the answer that decides the moment; a batch takes some milliseconds.
 const LATER_US_MAX: u64 = 15_000;
+/// About what a start takes.
+const START_US_MAX: u64 = 300_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_a_yard_keeps_its_word() {
@@ -40,7 +43,6 @@ async fn rounds(site: &Site) {
         let answers = burst.end().await;
         answered += answers.len();
         cut_off += PEOPLE_A_ROUND - answers.len();
-        assert_eq!(crowd::away(&answers), 0, "nothing but the kill stood in their way");
         crowd.remember(answers);
         yard = home.serve().await;
         crowd.check(&yard).await;
@@ -49,5 +51,24 @@ async fn rounds(site: &Site) {
     eprintln!("{answered} answered before their kill, {cut_off} not");
     assert!(answered > rounds && cut_off > rounds, "the kills came too early or too late");
     crowd.settle(&yard).await;
+    assert!(yard.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_starts_it_starts_again() {
+    databases(starts).await;
+}
+
+async fn starts(site: &Site) {
+    let home = Home::on(site);
+    // The first of them makes the directory, the keys and the tables, as far as it gets.
+    for _ in 0..8 {
+        let mut starting = home.command(SERVE).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..START_US_MAX))).await;
+        starting.kill().await.unwrap();
+    }
+    let yard = home.serve().await;
+    let admin = home.admin(&yard, "boss").await;
+    Crowd::gather(&yard, &admin, 20, 10).await.settle(&yard).await;
     assert!(yard.terminate().await.success());
 }

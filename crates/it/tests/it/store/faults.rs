@@ -128,12 +128,11 @@ async fn queued_too_long(site: &Site) {
     let offer = shop.sell(rules(&shop, &[("10k", 1_000)])).await;
     let held = Held::take(&shop, offer).await;
     let clicks: Vec<Click> = (0..600).map(|_| click(&shop, offer, "plain")).collect();
-    let since = Instant::now();
-    until_so("they waited too long", SOON, async || since.elapsed() > 2 * queued_max).await;
+    // At most one full batch was taken in time. The others hear it while that hangs: no lock times out so early.
+    let heard = async || clicks.iter().filter(|click| click.is_finished()).count() >= 100;
+    until_so("who is queued too long hears it", Duration::from_millis(1_500), heard).await;
     held.let_go().await;
     let (placed, problems) = answers(clicks).await;
-    // At most one full batch was taken in time.
-    assert!(problems.len() >= 100);
     assert!(problems.iter().all(|problem| problem.code.code == "admission/busy"));
     assert_eq!(balanced(&shop, offer).await.claims.len(), placed.len());
     assert!(shop.claim(offer, UserId::fresh(), "10k:1").await.is_ok());

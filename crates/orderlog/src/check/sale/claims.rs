@@ -8,20 +8,9 @@ use crate::want::Want;
 
 impl Checker {
     /// A new claim: whether it could be made, and whether its outcome is the one due.
-    pub(super) fn claim(
-        &mut self,
-        leaf: &Leaf,
-        seq: u64,
-        person: Person,
-        want: &Want,
-        outcome: Outcome,
-    ) {
+    pub(super) fn claim(&mut self, leaf: &Leaf, seq: u64, person: Person, want: &Want, outcome: Outcome) {
         if seq != self.next_seq {
-            self.lie(
-                leaf.index,
-                Kind::Seq,
-                format!("seq {} was next", self.next_seq),
-            );
+            self.lie(leaf.index, Kind::Seq, format!("seq {} was next", self.next_seq));
         }
         self.next_seq = seq.saturating_add(1);
         let Some(rules) = self.rules.as_ref().map(|in_force| in_force.rules.clone()) else {
@@ -43,11 +32,7 @@ impl Checker {
 
     fn check_open(&mut self, leaf: &Leaf, rules: &Rules) {
         if leaf.decided_ms < rules.opens_ms {
-            self.lie(
-                leaf.index,
-                Kind::NotOpen,
-                format!("opens at {}", rules.opens_ms),
-            );
+            self.lie(leaf.index, Kind::NotOpen, format!("opens at {}", rules.opens_ms));
         }
         if self.closed || leaf.decided_ms >= rules.closes_ms {
             self.lie(leaf.index, Kind::Closed, "a claim after the close");
@@ -60,11 +45,7 @@ impl Checker {
     fn check_outcome(&mut self, leaf: &Leaf, rules: &Rules, want: &Want, outcome: Outcome) {
         if outcome == Outcome::Assigned {
             if !self.is_there(want, Take::HeldBackFirst) {
-                self.lie(
-                    leaf.index,
-                    Kind::OverCapacity,
-                    format!("{want} was not there to assign"),
-                );
+                self.lie(leaf.index, Kind::OverCapacity, format!("{want} was not there to assign"));
             }
             return;
         }
@@ -77,46 +58,20 @@ impl Checker {
         };
         let given = matches!(outcome, Outcome::Held | Outcome::Confirmed);
         if given && !free {
-            self.lie(
-                leaf.index,
-                Kind::OverCapacity,
-                format!("{want} was not free"),
-            );
+            self.lie(leaf.index, Kind::OverCapacity, format!("{want} was not free"));
         } else if outcome != due {
-            self.lie(
-                leaf.index,
-                Kind::Outcome,
-                format!("{outcome} where {due} was due"),
-            );
+            self.lie(leaf.index, Kind::Outcome, format!("{outcome} where {due} was due"));
         }
     }
 
     /// Takes the claim as the leaf tells it.
-    fn place(
-        &mut self,
-        leaf: &Leaf,
-        rules: &Rules,
-        seq: u64,
-        person: Person,
-        want: &Want,
-        outcome: Outcome,
-    ) {
+    fn place(&mut self, leaf: &Leaf, rules: &Rules, seq: u64, person: Person, want: &Want, outcome: Outcome) {
         let counts = &mut self.counts;
         let (count, state, hold_s, take) = match outcome {
             Outcome::Held => (&mut counts.held, State::Held, rules.hold_s, Take::Free),
-            Outcome::Confirmed => (
-                &mut counts.confirmed_at_once,
-                State::Confirmed,
-                0,
-                Take::Free,
-            ),
+            Outcome::Confirmed => (&mut counts.confirmed_at_once, State::Confirmed, 0, Take::Free),
             Outcome::Waitlisted => (&mut counts.waitlisted, State::Waitlisted, 0, Take::Free),
-            Outcome::Assigned => (
-                &mut counts.assigned,
-                State::Held,
-                rules.waitlist_hold_s,
-                Take::HeldBackFirst,
-            ),
+            Outcome::Assigned => (&mut counts.assigned, State::Held, rules.waitlist_hold_s, Take::HeldBackFirst),
             Outcome::Refused => {
                 counts.refused += 1;
                 self.refuse(leaf, rules, person, want);
@@ -132,36 +87,20 @@ impl Checker {
         *self.open_of.entry(person).or_default() += 1;
         let hold_end_ms = hold_end_ms(leaf, hold_s);
         let want = want.clone();
-        self.claims.insert(
-            seq,
-            Claim {
-                person,
-                want,
-                state,
-                hold_end_ms,
-            },
-        );
+        self.claims.insert(seq, Claim { person, want, state, hold_end_ms });
     }
 
     fn refuse(&mut self, leaf: &Leaf, rules: &Rules, person: Person, want: &Want) {
         self.refusals += 1;
         if self.refusals > rules.refusals_logged_max {
-            self.lie(
-                leaf.index,
-                Kind::Refusal,
-                "more refusals than the rules let be logged",
-            );
+            self.lie(leaf.index, Kind::Refusal, "more refusals than the rules let be logged");
         }
         let first = match self.refused.get_mut(want) {
             Some(people) => people.insert(person),
             None => self.refused.entry(want.clone()).or_default().insert(person),
         };
         if !first {
-            self.lie(
-                leaf.index,
-                Kind::Refusal,
-                format!("{person} has a number for {want} already"),
-            );
+            self.lie(leaf.index, Kind::Refusal, format!("{person} has a number for {want} already"));
         }
     }
 }

@@ -13,11 +13,7 @@ impl Checker {
             return;
         };
         let Some(claim) = self.claims.get(&seq).cloned() else {
-            self.lie(
-                leaf.index,
-                Kind::IllegalMove,
-                format!("{} of seq {seq}, which is not open", leaf.event.name()),
-            );
+            self.lie(leaf.index, Kind::IllegalMove, format!("{} of seq {seq}, which is not open", leaf.event.name()));
             return;
         };
         match &leaf.event {
@@ -34,10 +30,7 @@ impl Checker {
         let (state, legal) = match leaf.event {
             Event::Pay { .. } => (State::Paying, claim.state == State::Held),
             Event::Hold { .. } => (State::Held, claim.state == State::Paying),
-            _ => (
-                State::Confirmed,
-                matches!(claim.state, State::Held | State::Paying),
-            ),
+            _ => (State::Confirmed, matches!(claim.state, State::Held | State::Paying)),
         };
         if !legal {
             self.illegal(leaf, seq, &claim);
@@ -61,11 +54,7 @@ impl Checker {
                 }
                 self.free(&claim.want);
                 if !self.is_there(want, Take::Free) {
-                    self.lie(
-                        leaf.index,
-                        Kind::OverCapacity,
-                        format!("{want} was not free"),
-                    );
+                    self.lie(leaf.index, Kind::OverCapacity, format!("{want} was not free"));
                 }
                 self.take(want, Take::Free);
             }
@@ -74,14 +63,7 @@ impl Checker {
         self.claims.insert(seq, Claim { want, ..claim });
     }
 
-    fn give_back(
-        &mut self,
-        leaf: &Leaf,
-        rules: &Arc<Rules>,
-        seq: u64,
-        claim: Claim,
-        reason: ReturnReason,
-    ) {
+    fn give_back(&mut self, leaf: &Leaf, rules: &Arc<Rules>, seq: u64, claim: Claim, reason: ReturnReason) {
         let line_ended = self.closed && !rules.line_after_close;
         let may_expire = match claim.state {
             State::Held => leaf.decided_ms >= claim.hold_end_ms,
@@ -96,11 +78,7 @@ impl Checker {
         if !legal {
             self.illegal(leaf, seq, &claim);
         } else if reason == ReturnReason::Expired && !may_expire {
-            self.lie(
-                leaf.index,
-                Kind::EarlyExpiry,
-                format!("seq {seq} had not ended"),
-            );
+            self.lie(leaf.index, Kind::EarlyExpiry, format!("seq {seq} had not ended"));
         }
         let count = match reason {
             ReturnReason::Expired => &mut self.counts.expired,
@@ -133,18 +111,9 @@ impl Checker {
             self.lie(leaf.index, Kind::Closed, "a grant after the close");
         }
         if !self.is_there(&claim.want, Take::Free) {
-            self.lie(
-                leaf.index,
-                Kind::OverCapacity,
-                format!("{} was not free", claim.want),
-            );
-        } else if to_line && let Some(first) = self.first_grantable().filter(|first| *first != seq)
-        {
-            self.lie(
-                leaf.index,
-                Kind::OutOfOrder,
-                format!("seq {first} was before seq {seq}"),
-            );
+            self.lie(leaf.index, Kind::OverCapacity, format!("{} was not free", claim.want));
+        } else if to_line && let Some(first) = self.first_grantable().filter(|first| *first != seq) {
+            self.lie(leaf.index, Kind::OutOfOrder, format!("seq {first} was before seq {seq}"));
         }
         self.counts.granted += 1;
         let (state, hold_s) = match rules.confirm {
@@ -154,14 +123,7 @@ impl Checker {
         self.leave_line(seq, &claim.want);
         self.take(&claim.want, Take::Free);
         let hold_end_ms = hold_end_ms(leaf, hold_s);
-        self.claims.insert(
-            seq,
-            Claim {
-                state,
-                hold_end_ms,
-                ..claim
-            },
-        );
+        self.claims.insert(seq, Claim { state, hold_end_ms, ..claim });
     }
 
     fn assign(&mut self, leaf: &Leaf, rules: &Arc<Rules>, seq: u64, claim: Claim) {
@@ -170,25 +132,14 @@ impl Checker {
             return;
         }
         if !self.is_there(&claim.want, Take::HeldBackFirst) {
-            self.lie(
-                leaf.index,
-                Kind::OverCapacity,
-                format!("{} was not there to assign", claim.want),
-            );
+            self.lie(leaf.index, Kind::OverCapacity, format!("{} was not there to assign", claim.want));
         }
         self.counts.assigned_from_line += 1;
         self.leave_line(seq, &claim.want);
         self.take(&claim.want, Take::HeldBackFirst);
         let hold_end_ms = hold_end_ms(leaf, rules.waitlist_hold_s);
         let state = State::Held;
-        self.claims.insert(
-            seq,
-            Claim {
-                state,
-                hold_end_ms,
-                ..claim
-            },
-        );
+        self.claims.insert(seq, Claim { state, hold_end_ms, ..claim });
     }
 
     fn leave_line(&mut self, seq: u64, want: &Want) {
@@ -201,11 +152,7 @@ impl Checker {
     }
 
     fn illegal(&mut self, leaf: &Leaf, seq: u64, claim: &Claim) {
-        let detail = format!(
-            "{} of seq {seq}, which is {:?}",
-            leaf.event.name(),
-            claim.state
-        );
+        let detail = format!("{} of seq {seq}, which is {:?}", leaf.event.name(), claim.state);
         self.lie(leaf.index, Kind::IllegalMove, detail);
     }
 }
