@@ -89,6 +89,7 @@ impl Job {
         let Some(attempt) = lease.hold().await? else { return Ok(now_ms + LOOK_MS_MAX) };
         // Why again: who held the lease until now may have run it since the first look.
         if let Some(due_ms) = self.due_after(now_ms).await? {
+            lease.release().await;
             return Ok(due_ms);
         }
         let outcome = std::panic::AssertUnwindSafe((self.work)()).catch_unwind().await;
@@ -109,6 +110,8 @@ impl Job {
                     if !lease.is_held(tx, attempt).await? {
                         return Ok(0);
                     }
+                    // Why here: a process that ends between two runs, however it ends, keeps nobody waiting.
+                    lease.give_up(tx).await?;
                     let sql = "INSERT INTO job (name, due_ms, last_started_ms, last_ended_ms, last_error, runs) VALUES ($1, $2, $3, $4, $5, 1)
                                ON CONFLICT (name) DO UPDATE SET due_ms = $2, last_started_ms = $3, last_ended_ms = $4, last_error = $5, runs = job.runs + 1";
                     tx.run(sql, args![name, next_ms, now_ms, ended_ms, error]).await

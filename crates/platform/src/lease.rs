@@ -49,17 +49,17 @@ impl Lease {
 
     /// Gives it up early, so that the next one need not wait.
     pub async fn release(&self) {
-        let (name, owner) = (self.name.clone(), self.owner);
-        let released = self
-            .db
-            .write(move |tx| {
-                Box::pin(async move {
-                    tx.run("UPDATE lease SET until_ms = 0 WHERE name = $1 AND owner = $2", args![name, owner]).await
-                })
-            })
-            .await;
+        let lease = self.clone();
+        let released = self.db.write(move |tx| Box::pin(async move { lease.give_up(tx).await })).await;
         if let Err(error) = released {
             tracing::debug!(lease = self.name, %error, "a lease was not given up; it runs out by itself");
         }
+    }
+
+    /// Gives it up with the transaction that writes the result.
+    pub async fn give_up(&self, tx: &Tx) -> Result<(), DbError> {
+        let sql = "UPDATE lease SET until_ms = 0 WHERE name = $1 AND owner = $2";
+        tx.run(sql, args![self.name.as_str(), self.owner]).await?;
+        Ok(())
     }
 }

@@ -66,8 +66,8 @@ impl Yard {
         let contexts::Opened { services, gateway, revocations, peers } =
             contexts::open(dir.path(), config, &clock).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
-        let mut parts = Parts::default();
-        parts.api = OpenApiRouter::with_openapi(operating::addresses());
+        let api = OpenApiRouter::with_openapi(operating::addresses());
+        let mut parts = Parts { api, ..Parts::default() };
         for service in services {
             parts.add(service);
         }

@@ -9,11 +9,11 @@ use crate::http::openapi::public_get;
 const ADDRESSES: [(&str, &str, &str, &str, &[&str]); 6] = [
     ("checkpoint", "checkpoint", "The newest signed checkpoint (C2SP tlog-checkpoint)", "text/plain", &[]),
     (
-        "tile/{place}",
+        "tile/{level}/{n}",
         "tile",
-        "A tile: `<L>/<N>[.p/<W>]` or `entries/<N>[.p/<W>]` (C2SP tlog-tiles; slashes stay slashes)",
+        "A tile or entry bundle (C2SP tlog-tiles); `n` may go on with further segments: `x001/067`, `000.p/7`",
         "application/octet-stream",
-        &["place"],
+        &["level", "n"],
     ),
     ("keys", "keys", "The verifier keys, one line per log of this offer, newest first", "text/plain", &[]),
     ("rules/{sha}", "rules", "The rules of this SHA-256, canonical JSON (RFC 8785)", "application/json", &["sha"]),
@@ -43,6 +43,8 @@ pub fn log_document(prefix: &str, tag: &str) -> OpenApi {
 fn schema_of(name: &str) -> Value {
     match name {
         "index" => json!({ "type": "integer", "minimum": 0 }),
+        "level" => json!({ "type": "string", "pattern": "^(entries|[0-7])$" }),
+        "n" => json!({ "type": "string", "pattern": "^[0-9]{3}$" }),
         "sha" => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
         _ => json!({ "type": "string" }),
     }

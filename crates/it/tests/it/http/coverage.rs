@@ -54,10 +54,10 @@ const PUBLIC: [&str; 23] = [
     "GET /api/v1/races/{id}/offer/logs/{k}/log",
     "GET /api/v1/races/{id}/offer/logs/{k}/receipts/{index}",
     "GET /api/v1/races/{id}/offer/logs/{k}/rules/{sha}",
-    "GET /api/v1/races/{id}/offer/logs/{k}/tile/{place}",
+    "GET /api/v1/races/{id}/offer/logs/{k}/tile/{level}/{n}",
     "GET /api/v1/races/{id}/offer/receipts/{index}",
     "GET /api/v1/races/{id}/offer/rules/{sha}",
-    "GET /api/v1/races/{id}/offer/tile/{place}",
+    "GET /api/v1/races/{id}/offer/tile/{level}/{n}",
     "GET /api/v1/users/availability",
     "GET /health/live",
     "GET /health/ready",
@@ -340,7 +340,7 @@ impl World {
             Thing::Rehearsal(_) => &self.rehearsal,
         };
         let (method, path) = name.split_once(' ').unwrap();
-        let path = path.replace("{id}", id).replace("{k}", "1").replace("{index}", "0").replace("{place}", "0/000.p/1");
+        let path = path.replace("{id}", id).replace("{k}", "1").replace("{index}", "0").replace("{level}/{n}", "0/000.p/1");
         let ask = app.ask(Method::from_bytes(method.as_bytes()).unwrap(), path.replace("{sha}", &"0".repeat(64)));
         match name {
             "PATCH /api/v1/races/{id}" => ask.json(&json!({ "title": "taken over" })),

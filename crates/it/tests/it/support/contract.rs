@@ -97,7 +97,7 @@ impl Contract {
 
 /// Is this a path of the template? A tile's place takes the rest of it.
 fn has_shape(template: &str, path: &str) -> bool {
-    if let Some(above) = template.strip_suffix("/{place}") {
+    if let Some(above) = template.strip_suffix("/{n}") {
         let depth = above.split('/').count();
         let parts: Vec<&str> = path.split('/').collect();
         return parts.len() > depth && has_shape(above, &parts[..depth].join("/"));
