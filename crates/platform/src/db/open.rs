@@ -79,7 +79,11 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
 
 async fn postgres(name: &'static str, url: &str, clock: Clock) -> Result<Db, DbError> {
     let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("madang").options([("search_path", name), ("timezone", "UTC")]);
+    let options = options.application_name("madang").options([
+        ("search_path", name),
+        ("timezone", "UTC"),
+        ("client_min_messages", "warning"),
+    ]);
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)

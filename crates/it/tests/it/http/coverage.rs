@@ -340,7 +340,8 @@ impl World {
             Thing::Rehearsal(_) => &self.rehearsal,
         };
         let (method, path) = name.split_once(' ').unwrap();
-        let path = path.replace("{id}", id).replace("{k}", "1").replace("{index}", "0").replace("{level}/{n}", "0/000.p/1");
+        let path =
+            path.replace("{id}", id).replace("{k}", "1").replace("{index}", "0").replace("{level}/{n}", "0/000.p/1");
         let ask = app.ask(Method::from_bytes(method.as_bytes()).unwrap(), path.replace("{sha}", &"0".repeat(64)));
         match name {
             "PATCH /api/v1/races/{id}" => ask.json(&json!({ "title": "taken over" })),
