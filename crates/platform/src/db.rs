@@ -6,6 +6,7 @@
 //! Invariant: [`Db::write`] is the only way to begin a write transaction, and a transaction awaits nothing but
 //! its own database.
 
+mod checkpoint;
 mod clock;
 mod error;
 mod migrate;

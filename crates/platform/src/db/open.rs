@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use tokio::sync::Notify;
 
 use super::clock::{POSTGRES_NOW_MS, process_now_ms};
-use super::{Clock, Db, DbError, Inner, Kind};
+use super::{Clock, Db, DbError, Inner, Kind, checkpoint};
 
 /// Waiting longer for a connection means the database is away or drowned: the client hears 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,6 +43,8 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
+        // Checkpoints run apart from the writer: `checkpoint.rs`.
+        .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "memory");
     let writer = SqlitePoolOptions::new()
@@ -65,16 +67,18 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
     let reader = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.pragma("query_only", "on"))
+        .connect_with(options.clone().pragma("query_only", "on"))
         .await?;
-    Ok(Db(Arc::new(Inner {
+    let inner = Arc::new(Inner {
         name,
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
         kind: Kind::Sqlite,
         clock,
         published: Notify::new(),
-    })))
+    });
+    tokio::spawn(checkpoint::run(Arc::downgrade(&inner), options, file));
+    Ok(Db(inner))
 }
 
 async fn postgres(name: &'static str, url: &str, clock: Clock) -> Result<Db, DbError> {
