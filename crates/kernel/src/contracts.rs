@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod identity;
+pub mod payments;
 pub mod races;
 
 /// A typed question to another part: one handler, one client, whether it runs here or elsewhere.

@@ -43,6 +43,8 @@ ids! {
     EventId;
     /// A scarce thing with one order log. Not the id of the race that is sold.
     OfferId;
+    /// One intent to pay, and what came of it.
+    PaymentId;
     RaceId;
     /// One sign-in: a family of refresh tokens.
     SessionId;

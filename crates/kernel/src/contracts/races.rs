@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Event;
-use crate::{RaceId, UserId};
+use super::{Event, Request};
+use crate::{ClaimId, PaymentId, RaceId, UserId};
 
 /// A race was published, edited, or called off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,4 +21,26 @@ impl Event for RaceChanged {
     fn key(&self) -> String {
         self.race_id.to_string()
     }
+}
+
+/// Pins a registration's place before any call that can capture money: it does not expire while the payment is decided.
+/// Repeating it is harmless.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PinRegistration {
+    pub registration_id: ClaimId,
+    pub payment_id: PaymentId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Pinned {
+    /// The place waits for this payment's outcome.
+    Yes,
+    /// There is no place to pay for any more, or not by this payment: nothing may be captured.
+    No { state: String },
+}
+
+impl Request for PinRegistration {
+    const PATH: &'static str = "races/pin";
+    type Answer = Pinned;
 }
