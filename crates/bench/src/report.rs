@@ -48,7 +48,7 @@ pub struct Report {
 pub struct Row {
     scenario: Scenario,
     db: Db,
-    /// Requests per second of each run of the closed loop; empty for what is no rate.
+    /// Requests per second of each group of each run of the closed loop; empty for what is no rate.
     rps: Vec<f64>,
     /// Median of the runs, in `unit`.
     median: f64,

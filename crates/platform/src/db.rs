@@ -9,6 +9,7 @@
 mod checkpoint;
 mod clock;
 mod error;
+mod group;
 mod migrate;
 mod open;
 mod query;
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub clock: Clock,
     /// Told after each commit that wrote to the outbox.
     pub published: Notify,
+    /// SQLite only: who shares the next commit.
+    pub writers: group::Writers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,22 +87,29 @@ impl Db {
         self.0.published.notify_waiters();
     }
 
-    /// Runs `work` in one write transaction: committed when it returns `Ok`, rolled back otherwise.
+    /// Runs `work` in one write transaction: committed when it returns `Ok`, rolled back otherwise. On SQLite writes that
+    /// queue for the file share a commit.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send,
         T: Send,
         E: From<DbError> + Send,
     {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let begun = self.0.writer.begin_with_options(options).await.map_err(DbError::from)?;
+        match self.0.kind {
+            Kind::Sqlite => self.write_grouped(work).await,
+            Kind::Postgres => self.write_alone(work).await,
+        }
+    }
+
+    async fn write_alone<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send,
+        E: From<DbError>,
+    {
+        let tx = self.begin().await?;
         let held = Instant::now();
-        let tx = Tx { tx: begun, db: self.clone(), published: false.into() };
         let outcome = work(&tx).await;
-        let published = tx.published.load(std::sync::atomic::Ordering::Relaxed);
+        let published = tx.has_published();
         let finished = match &outcome {
             Ok(_) => tx.tx.commit().await,
             Err(_) => tx.tx.rollback().await,
@@ -111,6 +121,15 @@ impl Db {
             self.wake_consumers();
         }
         Ok(value)
+    }
+
+    async fn begin(&self) -> Result<Tx, DbError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let tx = self.0.writer.begin_with_options(options).await?;
+        Ok(Tx { tx, db: self.clone(), published: false.into() })
     }
 
     fn note_hold(&self, held: Duration) {
@@ -158,6 +177,15 @@ pub struct Tx {
 impl Tx {
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// A transaction inside this one that can be rolled back alone.
+    async fn savepoint(&self) -> Result<Tx, DbError> {
+        Ok(Tx { tx: self.tx.begin().await?, db: self.db.clone(), published: false.into() })
+    }
+
+    fn has_published(&self) -> bool {
+        self.published.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Remembers that this transaction wrote to the outbox.

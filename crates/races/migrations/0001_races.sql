@@ -53,7 +53,7 @@ CREATE TABLE registration (
     race_id UUID NOT NULL,
     user_id UUID NOT NULL,
     created_ms INT NOT NULL
-) STRICT;
+) KEYED;
 CREATE INDEX registration_mine ON registration (user_id, id);
 
 -- Identity's people as the organisers' lists show them; a copy that follows `user.saved`.

@@ -98,7 +98,7 @@ impl Admission {
         let mut sets = super::store::pool_sets(offer, &[], &head.pools);
         sets.push(super::sequencer::rules_set(offer, &rules));
         for set in sets {
-            tx.run(&set.sql(tx.db().kind(), 1), args![set.json()]).await?;
+            set.insert(tx).await?;
         }
         Ok(())
     }

@@ -1,9 +1,13 @@
 //! Rows of a batch as column arrays, and the one statement form that writes them on both databases.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
 use uuid::Uuid;
 
-use crate::db::Kind;
+use crate::db::{DbError, Kind, Query, Tx, Value};
+
+pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// What a context adds to a batch: its own rows for the claims that were made or moved.
 ///
@@ -53,7 +57,7 @@ impl Column {
         }
     }
 
-    fn json(&self, row: usize) -> Value {
+    fn json(&self, row: usize) -> serde_json::Value {
         match self {
             Column::Uuid(values) => json!(values[row].map(|id| id.simple().to_string())),
             Column::Int(values) => json!(values[row]),
@@ -62,15 +66,30 @@ impl Column {
         }
     }
 
-    /// The expression that reads value `at` of the JSON array `e.value`.
-    fn read(&self, kind: Kind, at: usize) -> String {
-        match (self, kind) {
-            (Column::Uuid(_) | Column::Bytes(_), Kind::Sqlite) => format!("unhex(e.value ->> {at})"),
-            (_, Kind::Sqlite) => format!("e.value ->> {at}"),
-            (Column::Uuid(_), Kind::Postgres) => format!("(e.value ->> {at})::uuid"),
-            (Column::Bytes(_), Kind::Postgres) => format!("decode(e.value ->> {at}, 'hex')"),
-            (Column::Int(_), Kind::Postgres) => format!("(e.value ->> {at})::bigint"),
-            (Column::Text(_), Kind::Postgres) => format!("e.value ->> {at}"),
+    fn value(&self, row: usize) -> Value {
+        match self {
+            Column::Uuid(values) => values[row].into(),
+            Column::Int(values) => values[row].into(),
+            Column::Text(values) => values[row].clone().into(),
+            Column::Bytes(values) => values[row].clone().into(),
+        }
+    }
+
+    /// The expression that reads value `at` of the JSON array `e.value`, on SQLite.
+    fn read(&self, at: usize) -> String {
+        match self {
+            Column::Uuid(_) | Column::Bytes(_) => format!("unhex(e.value ->> {at})"),
+            Column::Int(_) | Column::Text(_) => format!("e.value ->> {at}"),
+        }
+    }
+
+    /// The type of the array it is bound as, on PostgreSQL.
+    fn array_type(&self) -> &'static str {
+        match self {
+            Column::Uuid(_) => "uuid[]",
+            Column::Int(_) => "bigint[]",
+            Column::Text(_) => "text[]",
+            Column::Bytes(_) => "bytea[]",
         }
     }
 }
@@ -84,38 +103,81 @@ impl RowSet {
         self.len() == 0
     }
 
-    /// The statement that writes the rows out of the JSON bound as `$n`.
+    /// The statement that writes the rows out of what is bound from `$n` on: one JSON text on SQLite, an array per column
+    /// on PostgreSQL.
     pub(super) fn sql(&self, kind: Kind, n: usize) -> String {
-        let source = match kind {
-            Kind::Sqlite => format!("json_each(${n}) e"),
-            Kind::Postgres => format!("json_array_elements(${n}::json) e(value)"),
-        };
-        let reads = |(at, (name, column)): (usize, &(&str, Column))| format!("{} AS {name}", column.read(kind, at));
-        let reads: Vec<String> = self.columns.iter().enumerate().map(reads).collect();
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-        let (table, reads) = (self.table, reads.join(", "));
+        let (table, rows, list) = (self.table, self.select(kind, n), names.join(", "));
         match self.mode {
-            Mode::Delete => {
-                format!("DELETE FROM {table} WHERE ({}) IN (SELECT {reads} FROM {source})", names.join(", "))
-            }
-            Mode::Insert => format!("INSERT INTO {table} ({}) SELECT {reads} FROM {source}", names.join(", ")),
+            Mode::Delete => format!("DELETE FROM {table} WHERE ({list}) IN ({rows})"),
+            Mode::Insert => format!("INSERT INTO {table} ({list}) {rows}"),
             // Why WHERE true: without it SQLite takes ON for a join's.
-            Mode::Keep => format!(
-                "INSERT INTO {table} ({}) SELECT {reads} FROM {source} WHERE true ON CONFLICT DO NOTHING",
-                names.join(", ")
-            ),
+            Mode::Keep => format!("INSERT INTO {table} ({list}) {rows} WHERE true ON CONFLICT DO NOTHING"),
             Mode::Update { keys } => {
                 let set: Vec<String> = names[keys..].iter().map(|name| format!("{name} = s.{name}")).collect();
                 let same: Vec<String> = names[..keys].iter().map(|name| format!("{table}.{name} = s.{name}")).collect();
                 let (set, same) = (set.join(", "), same.join(" AND "));
-                format!("UPDATE {table} SET {set} FROM (SELECT {reads} FROM {source}) s WHERE {same}")
+                format!("UPDATE {table} SET {set} FROM ({rows}) s WHERE {same}")
             }
         }
     }
 
-    /// The rows as a JSON array of arrays, in the columns' order.
+    /// The bound rows as a SELECT.
+    fn select(&self, kind: Kind, n: usize) -> String {
+        let columns = self.columns.iter().enumerate();
+        match kind {
+            Kind::Sqlite => {
+                let reads: Vec<String> =
+                    columns.map(|(at, (name, column))| format!("{} AS {name}", column.read(at))).collect();
+                format!("SELECT {} FROM json_each(${n}) e", reads.join(", "))
+            }
+            Kind::Postgres => {
+                let arrays: Vec<String> =
+                    columns.map(|(at, (_, column))| format!("${}::{}", n + at, column.array_type())).collect();
+                let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+                format!("SELECT * FROM unnest({}) u({})", arrays.join(", "), names.join(", "))
+            }
+        }
+    }
+
+    /// How many parameters [`RowSet::sql`] takes.
+    pub(super) fn parameters(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Sqlite => 1,
+            Kind::Postgres => self.columns.len(),
+        }
+    }
+
+    /// Binds each column as an array.
+    pub(super) fn bind<'q>(&'q self, query: PgQuery<'q>) -> PgQuery<'q> {
+        self.columns.iter().fold(query, |query, (_, column)| match column {
+            Column::Uuid(values) => query.bind(values),
+            Column::Int(values) => query.bind(values),
+            Column::Text(values) => query.bind(values),
+            Column::Bytes(values) => query.bind(values),
+        })
+    }
+
+    /// Inserts the rows in a transaction of the context's: for the few that are not part of a batch.
+    pub(super) async fn insert(&self, tx: &Tx) -> Result<(), DbError> {
+        debug_assert!(matches!(self.mode, Mode::Insert | Mode::Keep));
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+        let width = names.len();
+        let row = |row: usize| {
+            let marks: Vec<String> = (1..=width).map(|at| format!("${}", row * width + at)).collect();
+            format!("({})", marks.join(", "))
+        };
+        let rows: Vec<String> = (0..self.len()).map(row).collect();
+        let values = (0..self.len()).flat_map(|row| self.columns.iter().map(move |(_, column)| column.value(row)));
+        let keep = if self.mode == Mode::Keep { "ON CONFLICT DO NOTHING" } else { "" };
+        let sql = format!("INSERT INTO {} ({}) VALUES {} {keep}", self.table, names.join(", "), rows.join(", "));
+        tx.run(&sql, values.collect()).await?;
+        Ok(())
+    }
+
+    /// The rows as a JSON array of arrays, in the columns' order; SQLite takes them so.
     pub(super) fn json(&self) -> String {
-        let row = |row| Value::Array(self.columns.iter().map(|(_, column)| column.json(row)).collect());
-        Value::Array((0..self.len()).map(row).collect()).to_string()
+        let row = |row| self.columns.iter().map(|(_, column)| column.json(row)).collect();
+        serde_json::Value::Array((0..self.len()).map(row).collect()).to_string()
     }
 }

@@ -18,7 +18,7 @@ CREATE TABLE offer (
     waiting INT NOT NULL CHECK (waiting >= 0),
     refusals INT NOT NULL,
     version INT NOT NULL
-) STRICT;
+) KEYED;
 -- Offers a job still has to close, or whose line it has to empty.
 CREATE INDEX offer_due ON offer (closes_ms) WHERE closed = 0;
 CREATE INDEX offer_line ON offer (id) WHERE closed = 1 AND line_after_close = 0 AND waiting > 0;
@@ -32,14 +32,14 @@ CREATE TABLE offer_pool (
     confirm_no INT NOT NULL,
     PRIMARY KEY (offer_id, code),
     CHECK (taken + held_back <= capacity)
-) STRICT;
+) KEYED;
 
 CREATE TABLE offer_rules (
     offer_id UUID NOT NULL,
     sha BYTES NOT NULL,
     json TEXT NOT NULL,
     PRIMARY KEY (offer_id, sha)
-) STRICT;
+) KEYED;
 
 CREATE TABLE claim (
     id UUID PRIMARY KEY,
@@ -59,11 +59,12 @@ CREATE TABLE claim (
     decided_ms INT NOT NULL,
     ended_ms INT,
     replaces UUID
-) STRICT;
+) KEYED;
 CREATE UNIQUE INDEX claim_seq ON claim (offer_id, seq);
--- One open claim per person and ordinal: what the core decides, the schema enforces.
-CREATE UNIQUE INDEX claim_open ON claim (offer_id, person, ordinal) WHERE ended_ms IS NULL;
-CREATE INDEX claim_ended ON claim (offer_id, person, seq) WHERE ended_ms IS NOT NULL;
+-- One open claim per person and ordinal: what the core decides, the schema enforces. A person is one offer's
+-- pseudonym, so that the offer need not stand before it.
+CREATE UNIQUE INDEX claim_open ON claim (person, ordinal) WHERE ended_ms IS NULL;
+CREATE INDEX claim_ended ON claim (person, seq) WHERE ended_ms IS NOT NULL;
 CREATE UNIQUE INDEX claim_key ON claim (offer_id, user_id, idem_key) WHERE idem_key IS NOT NULL;
 CREATE INDEX claim_line ON claim (offer_id, seq) WHERE state = 'waitlisted';
 CREATE INDEX claim_hold ON claim (hold_until_ms) WHERE state = 'held';
@@ -85,4 +86,4 @@ CREATE TABLE log_node (
     n INT NOT NULL,
     hash BYTES NOT NULL,
     PRIMARY KEY (offer_id, log_no, level, n)
-) STRICT;
+) KEYED;

@@ -16,7 +16,8 @@ use crate::db::{Db, DbError, Kind, Query, args};
 
 /// Waiting claims read at once; more are read only while units are still free.
 pub(super) const LINE_CHUNK: i64 = 500;
-const LOCK_TIMEOUT: &str = "BEGIN; SET LOCAL lock_timeout = '2s'";
+/// Why no sequential scans: a plan made while a table was small is kept, and would read all of it when it is large.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL enable_seqscan = off";
 
 /// An open transaction on either database.
 pub(super) enum OfferTx {
@@ -71,10 +72,13 @@ pub(super) struct FactsRow {
 }
 
 /// Which facts to read.
+#[derive(Default)]
 pub(super) struct Ask {
-    pub people: String,
-    pub keys: String,
-    pub claims: String,
+    pub people: Vec<Uuid>,
+    /// The users of the idempotency keys, and the keys.
+    pub key_users: Vec<Uuid>,
+    pub keys: Vec<String>,
+    pub claims: Vec<Uuid>,
     pub line_after: i64,
     pub line_limit: i64,
     pub log_no: i64,
@@ -82,32 +86,30 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// What the inputs are about, as the JSON arrays the statement takes.
+    /// What the inputs are about.
     pub fn of(inputs: &[Input]) -> Self {
-        let (mut people, mut keys, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ask = Self::default();
         for input in inputs {
             match input {
                 Input::Claim(claim) | Input::Assign { claim } => {
-                    people.push(hex::encode(claim.person.0));
+                    ask.people.push(Uuid::from_bytes(claim.person.0));
                     if let Some((key, _)) = &claim.idem {
-                        keys.push((claim.user_id.simple().to_string(), key.clone()));
+                        ask.key_users.push(claim.user_id);
+                        ask.keys.push(key.clone());
                     }
                 }
-                Input::Move { claim, .. } => claims.push(claim.simple().to_string()),
+                Input::Move { claim, .. } => ask.claims.push(*claim),
                 Input::Hand(_) => {}
             }
         }
-        let json = |list: serde_json::Result<String>| list.unwrap_or_default();
-        Self {
-            people: json(serde_json::to_string(&people)),
-            keys: json(serde_json::to_string(&keys)),
-            claims: json(serde_json::to_string(&claims)),
-            line_after: 0,
-            line_limit: 0,
-            log_no: 0,
-            blobs_from: 0,
-        }
+        ask
     }
+}
+
+/// Ids as the JSON array that SQLite's statement takes.
+fn json_ids(ids: &[Uuid]) -> String {
+    let ids: Vec<_> = ids.iter().map(|id| id.simple()).collect();
+    serde_json::to_string(&ids).unwrap_or_default()
 }
 
 /// Did this person's idempotency key make a claim?
@@ -147,7 +149,7 @@ impl OfferTx {
     pub async fn begin(db: &Db) -> Result<Self, DbError> {
         Ok(match db.kind() {
             Kind::Sqlite => Self::Sqlite(db.sqlite_writer().begin_with("BEGIN IMMEDIATE").await?),
-            Kind::Postgres => Self::Postgres(db.postgres().begin_with(LOCK_TIMEOUT).await?),
+            Kind::Postgres => Self::Postgres(db.postgres().begin_with(BEGIN_POSTGRES).await?),
         })
     }
 
@@ -195,16 +197,8 @@ impl OfferTx {
     /// Everything about this batch's people in one statement.
     pub async fn facts(&mut self, offer: Uuid, ask: &Ask) -> Result<FactsRow, DbError> {
         macro_rules! read {
-            ($tx:expr, $sql:expr) => {{
-                let row = sqlx::query($sql)
-                    .bind(offer)
-                    .bind(&ask.people)
-                    .bind(&ask.keys)
-                    .bind(&ask.claims)
-                    .bind(ask.line_after)
-                    .bind(ask.line_limit)
-                    .fetch_one(&mut **$tx)
-                    .await?;
+            ($tx:expr, $query:expr) => {{
+                let row = $query.bind(ask.line_after).bind(ask.line_limit).fetch_one(&mut **$tx).await?;
                 let pools: String = row.try_get("pools")?;
                 let claims: String = row.try_get("claims")?;
                 let line: String = row.try_get("line")?;
@@ -214,8 +208,16 @@ impl OfferTx {
             }};
         }
         let (pools, claims, line, size, now_ms) = match self {
-            Self::Sqlite(tx) => read!(tx, FACTS_SQLITE),
-            Self::Postgres(tx) => read!(tx, FACTS_POSTGRES),
+            Self::Sqlite(tx) => {
+                let users = ask.key_users.iter().map(|user| user.simple());
+                let keys = serde_json::to_string(&users.zip(&ask.keys).collect::<Vec<_>>()).unwrap_or_default();
+                let query = sqlx::query(FACTS_SQLITE).bind(offer).bind(json_ids(&ask.people)).bind(keys);
+                read!(tx, query.bind(json_ids(&ask.claims)))
+            }
+            Self::Postgres(tx) => {
+                let query = sqlx::query(FACTS_POSTGRES).bind(offer).bind(&ask.people).bind(&ask.key_users);
+                read!(tx, query.bind(&ask.keys).bind(&ask.claims))
+            }
         };
         let line = claims_of(&line)?;
         let facts = Facts {
@@ -268,7 +270,7 @@ impl OfferTx {
                     query = query.bind(as_i64(batch.head.size - batch.first_index)).bind(&batch.leaves);
                 }
                 for set in &batch.sets {
-                    query = query.bind(set.json());
+                    query = set.bind(query);
                 }
                 query.execute(&mut **tx).await?.rows_affected()
             }
@@ -337,7 +339,8 @@ impl BatchWrite<'_> {
             next += 2;
         }
         for (at, set) in self.sets.iter().enumerate() {
-            parts.push(format!("s{at} AS ({})", set.sql(Kind::Postgres, next + at)));
+            parts.push(format!("s{at} AS ({})", set.sql(Kind::Postgres, next)));
+            next += set.parameters(Kind::Postgres);
         }
         if parts.is_empty() { UPDATE_OFFER.to_owned() } else { format!("WITH {} {UPDATE_OFFER}", parts.join(", ")) }
     }
@@ -505,16 +508,18 @@ macro_rules! claim_json_postgres {
 // everybody's, slower each time.
 /// Invariant: each part looks its people up by an index, from the batch's side. Left to itself SQLite walks all claims
 /// of the offer past a Bloom filter, and a sale slows down as it fills; `INDEXED BY` fails instead of doing that.
+/// PostgreSQL, asked with the offer beside the person, walks the offer's claims by number for the newest ended one of
+/// somebody who has none: a person is one offer's pseudonym and is asked for alone.
 const FACTS_SQLITE: &str = concat!(
     "WITH c(j) AS (
         SELECT ", claim_json_sqlite!(), " FROM (SELECT DISTINCT unhex(value) AS person FROM json_each($2)) k
             CROSS JOIN claim c INDEXED BY claim_open
-            WHERE c.offer_id = $1 AND c.person = k.person AND c.ended_ms IS NULL
+            WHERE c.person = k.person AND c.ended_ms IS NULL
         UNION ALL
         SELECT ", claim_json_sqlite!(), " FROM (SELECT DISTINCT unhex(value) AS person FROM json_each($2)) k
             CROSS JOIN claim c INDEXED BY claim_seq
             WHERE c.offer_id = $1 AND c.seq = (
-                SELECT max(n.seq) FROM claim n INDEXED BY claim_ended WHERE n.offer_id = $1 AND n.person = k.person AND n.ended_ms IS NOT NULL)
+                SELECT max(n.seq) FROM claim n INDEXED BY claim_ended WHERE n.person = k.person AND n.ended_ms IS NOT NULL)
         UNION ALL
         SELECT ", claim_json_sqlite!(), " FROM json_each($3) k CROSS JOIN claim c INDEXED BY claim_key
             WHERE c.offer_id = $1 AND c.user_id = unhex(k.value ->> 0) AND c.idem_key = k.value ->> 1
@@ -534,21 +539,20 @@ const FACTS_SQLITE: &str = concat!(
 
 const FACTS_POSTGRES: &str = concat!(
     "WITH c(j) AS (
-        SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1 AND c.ended_ms IS NULL
-            AND c.person = ANY (ARRAY(SELECT value::uuid FROM json_array_elements_text($2::json)))
+        SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.ended_ms IS NULL AND c.person = ANY ($2::uuid[])
         UNION ALL
-        SELECT ", claim_json_postgres!(), " FROM (SELECT DISTINCT value::uuid AS person FROM json_array_elements_text($2::json)) k
-            CROSS JOIN LATERAL (SELECT * FROM claim n WHERE n.offer_id = $1 AND n.person = k.person AND n.ended_ms IS NOT NULL
+        SELECT ", claim_json_postgres!(), " FROM (SELECT DISTINCT person FROM unnest($2::uuid[]) u(person)) k
+            CROSS JOIN LATERAL (SELECT * FROM claim n WHERE n.person = k.person AND n.ended_ms IS NOT NULL
                 ORDER BY n.seq DESC LIMIT 1) c
         UNION ALL
-        SELECT ", claim_json_postgres!(), " FROM json_array_elements($3::json) k(value) JOIN claim c
-            ON c.offer_id = $1 AND c.user_id = (k.value ->> 0)::uuid AND c.idem_key = k.value ->> 1
+        SELECT ", claim_json_postgres!(), " FROM unnest($3::uuid[], $4::text[]) k(user_id, idem_key) JOIN claim c
+            ON c.offer_id = $1 AND c.user_id = k.user_id AND c.idem_key = k.idem_key
         UNION ALL
         SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1
-            AND c.id = ANY (ARRAY(SELECT value::uuid FROM json_array_elements_text($4::json)))
+            AND c.id = ANY ($5::uuid[])
      ), l(j) AS (
-        SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1 AND c.state = 'waitlisted' AND c.seq > $5
-            ORDER BY c.seq LIMIT $6
+        SELECT ", claim_json_postgres!(), " FROM claim c WHERE c.offer_id = $1 AND c.state = 'waitlisted' AND c.seq > $6
+            ORDER BY c.seq LIMIT $7
      )
      SELECT (SELECT coalesce(json_agg(json_build_array(code, capacity, held_back, taken, confirm_no)), '[]') FROM offer_pool WHERE offer_id = $1)::text AS pools,
             (SELECT coalesce(json_agg(j), '[]') FROM c)::text AS claims,

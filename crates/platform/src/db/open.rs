@@ -76,6 +76,7 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
         kind: Kind::Sqlite,
         clock,
         published: Notify::new(),
+        writers: Default::default(),
     });
     tokio::spawn(checkpoint::run(Arc::downgrade(&inner), options, file));
     Ok(Db(inner))
@@ -118,5 +119,6 @@ async fn postgres(name: &'static str, url: &str, clock: Clock) -> Result<Db, DbE
         kind: Kind::Postgres,
         clock,
         published: Notify::new(),
+        writers: Default::default(),
     })))
 }

@@ -66,24 +66,24 @@ pub struct Problem {
 /// The body of a problem, as the OpenAPI document shows it.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
-pub struct ProblemBody {
+pub struct ProblemBody<'a> {
     /// `urn:madang:problem:<code>`.
     #[serde(rename = "type")]
     pub kind: String,
-    pub title: String,
+    pub title: &'a str,
     pub status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<&'a str>,
     /// Stable, `part/reason`.
-    pub code: String,
-    pub request_id: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldError>,
+    pub code: &'a str,
+    pub request_id: &'a str,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    pub errors: &'a [FieldError],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    pub extra: Map<String, Value>,
+    pub extra: &'a Map<String, Value>,
 }
 
 impl Problem {
@@ -128,15 +128,14 @@ impl Problem {
             title: match language {
                 Language::Ko => self.code.ko,
                 Language::En => self.code.en,
-            }
-            .to_owned(),
+            },
             status: self.code.status,
-            detail: self.detail.clone(),
-            code: self.code.code.to_owned(),
-            request_id: request_id.to_owned(),
-            errors: self.errors.clone(),
+            detail: self.detail.as_deref(),
+            code: self.code.code,
+            request_id,
+            errors: &self.errors,
             retry_after_ms: self.retry_after_ms,
-            extra: self.extra.clone(),
+            extra: &self.extra,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
