@@ -58,6 +58,7 @@ impl Undone {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub saga: Uuid,
+    pub step: &'static str,
     /// The same for every call of this step's action: an `Idempotency-Key` at others.
     pub key: Uuid,
     pub subject: Arc<str>,

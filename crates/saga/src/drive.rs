@@ -152,9 +152,10 @@ pub async fn drive<S: Store>(
 }
 
 impl Instance {
-    fn call(&self, plan: &Plan, step: &str) -> Call {
+    fn call(&self, plan: &Plan, step: &'static str) -> Call {
         Call {
             saga: self.id,
+            step,
             key: step_key(self.id, step),
             subject: self.subject.clone(),
             data: self.data.clone(),

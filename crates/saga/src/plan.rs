@@ -70,7 +70,7 @@ impl Plan {
     }
 
     /// Moves by one entry; `None` where the entry cannot follow.
-    pub(crate) fn apply(&mut self, shape: &Shape, entry: &Entry) -> Option<()> {
+    pub fn apply(&mut self, shape: &Shape, entry: &Entry) -> Option<()> {
         if entry.step != self.step(shape) {
             return None;
         }

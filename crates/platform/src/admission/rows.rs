@@ -85,7 +85,7 @@ impl RowSet {
     }
 
     /// The statement that writes the rows out of the JSON bound as `$n`.
-    pub(super) fn sql(&self, kind: Kind, n: usize) -> String {
+    pub(crate) fn sql(&self, kind: Kind, n: usize) -> String {
         let source = match kind {
             Kind::Sqlite => format!("json_each(${n}) e"),
             Kind::Postgres => format!("json_array_elements(${n}::json) e(value)"),
@@ -114,7 +114,7 @@ impl RowSet {
     }
 
     /// The rows as a JSON array of arrays, in the columns' order.
-    pub(super) fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let row = |row| Value::Array(self.columns.iter().map(|(_, column)| column.json(row)).collect());
         Value::Array((0..self.len()).map(row).collect()).to_string()
     }
