@@ -218,9 +218,11 @@ pub async fn prolong(tx: &Tx, id: Uuid, attempt: i64, lease_ms: i64) -> Result<b
 
 /// Gives a saga up where it is, due at `due_ms`, with the reason if there is one.
 pub async fn release(tx: &Tx, id: Uuid, attempt: i64, due_ms: i64, error: Option<String>) -> Result<(), DbError> {
-    let sql = "UPDATE saga SET owner = NULL, due_ms = $3, tries = tries + 1, last_error = COALESCE($4, last_error)
+    let sql = "UPDATE saga SET owner = NULL, due_ms = $3, tries = tries + $5, last_error = COALESCE($4, last_error)
                WHERE id = $1 AND attempt = $2";
-    tx.run(sql, args![id, attempt, due_ms, error]).await?;
+    // A stop between two steps is no try.
+    let tried = i64::from(error.is_some());
+    tx.run(sql, args![id, attempt, due_ms, error, tried]).await?;
     Ok(())
 }
 
