@@ -75,7 +75,8 @@ impl Sagas {
         let version = u32::try_from(before.version).unwrap_or_default();
         let Some(definition) = registry.get(&before.name, version) else { return Err(Problem::new(&codes::VERSION)) };
         let shape = definition.shape();
-        let log: Vec<Entry> = store::entries(tx, &[id]).await?.into_iter().map(|(_, entry)| entry).collect();
+        let entries = store::entries(tx, &[id]).await?;
+        let log = entries.into_iter().map(|(_, entry)| entry).collect::<std::result::Result<Vec<Entry>, _>>()?;
         let unfit = |error| Problem::from(DbError::Failed(anyhow::Error::from(error)));
         let mut plan = plan(shape, &log).map_err(unfit)?;
         let refused = || Problem::new(&codes::STATE).with("state", before.state.as_str());

@@ -107,29 +107,37 @@ pub async fn take(
 async fn with_logs(db: &Db, rows: Vec<TakenRow>) -> Result<Vec<Taken>, DbError> {
     let ids: Vec<Uuid> = rows.iter().filter(|row| row.attempt > 1).map(|row| row.id).collect();
     let mut entries = if ids.is_empty() { Vec::new() } else { entries(db, &ids).await? };
-    rows.into_iter()
-        .map(|row| {
-            // Who was taken for the first time has no log yet.
-            let own = entries.extract_if(.., |(id, _)| *id == row.id).map(|(_, entry)| entry).collect();
-            let bad = |error: serde_json::Error| DbError::Failed(anyhow::anyhow!("a saga's data: {error}"));
-            let data = serde_json::from_str(&row.data).map_err(bad)?;
-            let instance = Instance {
-                id: row.id,
-                subject: row.subject.into(),
-                data: std::sync::Arc::new(data),
-                started_ms: row.created_ms,
-                attempt: row.attempt,
-                tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
-                log: own,
-            };
-            let version = u32::try_from(row.version).unwrap_or_default();
-            Ok(Taken { name: row.name, version, signals: row.signals, instance })
-        })
-        .collect()
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (id, name) = (row.id, row.name.clone());
+        // Who was taken for the first time has no log yet.
+        let own = entries.extract_if(.., |(of, _)| *of == id).map(|(_, entry)| entry).collect();
+        match readable(row, own) {
+            Ok(one) => taken.push(one),
+            // Why not an error: those that were taken with it must go on. It is tried again when its lease is over.
+            Err(error) => tracing::error!(saga.id = %id, saga.name = name, ?error, "a saga cannot be read"),
+        }
+    }
+    Ok(taken)
 }
 
-/// The logs of these sagas, each in its order.
-pub async fn entries(query: &impl Query, ids: &[Uuid]) -> Result<Vec<(Uuid, Entry)>, DbError> {
+fn readable(row: TakenRow, log: Vec<Result<Entry, DbError>>) -> Result<Taken, DbError> {
+    let bad = |error: serde_json::Error| DbError::Failed(anyhow::anyhow!("a saga's data: {error}"));
+    let instance = Instance {
+        id: row.id,
+        data: std::sync::Arc::new(serde_json::from_str(&row.data).map_err(bad)?),
+        subject: row.subject.into(),
+        started_ms: row.created_ms,
+        attempt: row.attempt,
+        tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
+        log: log.into_iter().collect::<Result<_, _>>()?,
+    };
+    let version = u32::try_from(row.version).unwrap_or_default();
+    Ok(Taken { name: row.name, version, signals: row.signals, instance })
+}
+
+/// The logs of these sagas, each in its order; an entry that cannot be read is its own saga's trouble.
+pub async fn entries(query: &impl Query, ids: &[Uuid]) -> Result<Vec<(Uuid, Result<Entry, DbError>)>, DbError> {
     let places: Vec<String> = (1..=ids.len()).map(|at| format!("${at}")).collect();
     let sql = format!(
         "SELECT saga_id, at_ms, step, event, detail FROM saga_log WHERE saga_id IN ({}) ORDER BY saga_id, seq",
@@ -137,11 +145,12 @@ pub async fn entries(query: &impl Query, ids: &[Uuid]) -> Result<Vec<(Uuid, Entr
     );
     let rows = query.all::<EntryRow>(&sql, ids.iter().map(|id| (*id).into()).collect()).await?;
     let read = |row: EntryRow| {
-        let unreadable = || DbError::Failed(anyhow::anyhow!("a saga's log holds {:?}", row.event));
-        let event = Event::read(&row.event, row.detail).ok_or_else(unreadable)?;
-        Ok((row.saga_id, Entry { at_ms: row.at_ms, step: row.step, event }))
+        let entry = Event::read(&row.event, row.detail)
+            .map(|event| Entry { at_ms: row.at_ms, step: row.step, event })
+            .ok_or_else(|| DbError::Failed(anyhow::anyhow!("a saga's log holds {:?}", row.event)));
+        (row.saga_id, entry)
     };
-    rows.into_iter().map(read).collect()
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// When an append makes a saga due again.

@@ -56,15 +56,19 @@ async fn a_poisonous_saga_stops_no_other() {
     for bed in Bed::all().await {
         let pace = Pace { step_ms_max: 200, lease_ms: 1_000, ..Pace::default() };
         let sagas = bed.sagas(pace, &[order(1)]);
-        let [panics, hangs, foreign] = [(); 3].map(|()| Uuid::now_v7());
+        let [panics, hangs, foreign, unreadable] = [(); 4].map(|()| Uuid::now_v7());
         bed.world.fates(panics, "place", &[Fate::Panics]);
         bed.world.fates(hangs, "place", &[Fate::Hangs, Fate::Hangs]);
-        for id in [panics, hangs, foreign] {
+        for id in [panics, hangs, foreign, unreadable] {
             assert!(start_as(&bed.db, &sagas, id).await);
         }
         let alien = "INSERT INTO saga_log (saga_id, seq, at_ms, attempt, step, event, detail) VALUES ($1, 0, 1, 1, 'else', 'begun', '')";
         bed.run(alien, foreign).await;
-        bed.run("UPDATE saga SET attempt = 1 WHERE id = $1", foreign).await;
+        let word = "INSERT INTO saga_log (saga_id, seq, at_ms, attempt, step, event, detail) VALUES ($1, 0, 1, 1, 'place', 'else', '')";
+        bed.run(word, unreadable).await;
+        for id in [foreign, unreadable] {
+            bed.run("UPDATE saga SET attempt = 1 WHERE id = $1", id).await;
+        }
         let mut others = Vec::new();
         for _ in 0..20 {
             others.push(bed.start(&sagas).await);
@@ -77,6 +81,7 @@ async fn a_poisonous_saga_stops_no_other() {
         assert_eq!(saga.last_error.as_deref(), Some("it panicked"));
         until("the log that does not fit is told", async || found(&sagas, foreign).await.last_error.is_some()).await;
         assert_eq!(found(&sagas, foreign).await.state(), Some(State::Running), "left as it is");
+        assert!(bed.world.calls(unreadable).is_empty());
         ends(&sagas, hangs, State::Completed).await;
         assert!(bed.world.calls(hangs).len() >= 5, "what took too long was asked again");
     }
