@@ -13,6 +13,7 @@ pub mod keys;
 pub mod lease;
 pub mod peers;
 pub mod revocation;
+pub mod saga;
 pub mod search;
 pub mod service;
 pub mod telemetry;

@@ -9,6 +9,7 @@ mod migrate;
 mod offer;
 mod openapi;
 mod rehearse;
+mod saga;
 mod serve;
 mod verify;
 
@@ -54,6 +55,8 @@ enum Command {
     Offer(offer::OfferArgs),
     /// Plays an opening minute with people of its own and checks what came of it.
     Rehearse(rehearse::RehearseArgs),
+    /// What is under way in several steps: looks at it, retries it, undoes it.
+    Saga(saga::SagaArgs),
     /// Recomputes a sale from its public log.
     Verify(verify::VerifyArgs),
     /// Looks for what would break a promise: clock, disk, fsync, keys, settings.
@@ -104,6 +107,7 @@ async fn run(cli: Cli, extra: Option<Router>) -> Result<Exit> {
         Command::Admin(args) => admin::run(args).await,
         Command::Offer(args) => offer::run(args).await,
         Command::Rehearse(args) => rehearse::run(args).await,
+        Command::Saga(args) => saga::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),

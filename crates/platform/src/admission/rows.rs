@@ -158,8 +158,9 @@ impl RowSet {
         })
     }
 
-    /// Inserts the rows in a transaction of the context's: for the few that are not part of a batch.
-    pub(super) async fn insert(&self, tx: &Tx) -> Result<(), DbError> {
+    /// Inserts the rows in a transaction of the context's: for the few that are not part of a batch. Answers how many
+    /// were new.
+    pub(crate) async fn insert(&self, tx: &Tx) -> Result<u64, DbError> {
         debug_assert!(matches!(self.mode, Mode::Insert | Mode::Keep));
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
         let width = names.len();
@@ -171,8 +172,7 @@ impl RowSet {
         let values = (0..self.len()).flat_map(|row| self.columns.iter().map(move |(_, column)| column.value(row)));
         let keep = if self.mode == Mode::Keep { "ON CONFLICT DO NOTHING" } else { "" };
         let sql = format!("INSERT INTO {} ({}) VALUES {} {keep}", self.table, names.join(", "), rows.join(", "));
-        tx.run(&sql, values.collect()).await?;
-        Ok(())
+        tx.run(&sql, values.collect()).await
     }
 
     /// The rows as a JSON array of arrays, in the columns' order; SQLite takes them so.

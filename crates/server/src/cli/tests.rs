@@ -30,6 +30,7 @@ fn wrong_usage_ends_with_two() {
         &["verify", "--save", "d", "--receipt", "f"],
         &["admin", "create"],
         &["offer", "pause"],
+        &["saga", "retry"],
         &["config"],
         &["nonsense"],
     ] {
