@@ -9,6 +9,7 @@ mod migrate;
 mod offer;
 mod openapi;
 mod rehearse;
+mod sandbox;
 mod serve;
 mod verify;
 
@@ -62,6 +63,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Brings the database up to this version without serving.
     Migrate(migrate::MigrateArgs),
+    /// Runs the payment provider that takes no money, for a yard of several processes.
+    Sandbox(sandbox::SandboxArgs),
     /// Prints the OpenAPI document of this version.
     Openapi(openapi::OpenapiArgs),
 }
@@ -108,6 +111,7 @@ async fn run(cli: Cli, extra: Option<Router>) -> Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
         Command::Openapi(args) => openapi::run(args).await,
     }
 }
