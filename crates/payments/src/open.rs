@@ -47,10 +47,10 @@ async fn write(app: &App, asked: &OpenPayment, order: &Order, created: &Created)
     app.db
         .write(move |tx| {
             Box::pin(async move {
-                if let Some(open) = store::standing(tx, asked.subject).await? {
-                    if stays(&open, &asked) || !end_ready(tx, &open, PaymentState::Voided).await? {
-                        return Ok(store::locked(tx, open.id).await?);
-                    }
+                if let Some(open) = store::standing(tx, asked.subject).await?
+                    && (stays(&open, &asked) || !end_ready(tx, &open, PaymentState::Voided).await?)
+                {
+                    return Ok(store::locked(tx, open.id).await?);
                 }
                 let now_ms = tx.now_ms().await?;
                 match store::insert(tx, &fresh, now_ms).await {
