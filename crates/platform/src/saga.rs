@@ -46,7 +46,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::admission::{Column, Mode, RowSet};
-use crate::db::{Db, DbError, Migration, Query, Tx, args};
+use crate::db::{Db, DbError, Migration, Tx};
 
 pub use operate::Order;
 pub use routes::{admin_routes, command_routes};

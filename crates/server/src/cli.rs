@@ -10,6 +10,7 @@ mod offer;
 mod openapi;
 mod rehearse;
 mod saga;
+mod sandbox;
 mod serve;
 mod verify;
 
@@ -65,6 +66,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Brings the database up to this version without serving.
     Migrate(migrate::MigrateArgs),
+    /// Runs the payment provider that takes no money, for a yard of several processes.
+    Sandbox(sandbox::SandboxArgs),
     /// Prints the OpenAPI document of this version.
     Openapi(openapi::OpenapiArgs),
 }
@@ -112,6 +115,7 @@ async fn run(cli: Cli, extra: Option<Router>) -> Result<Exit> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
         Command::Openapi(args) => openapi::run(args).await,
     }
 }

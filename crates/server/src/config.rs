@@ -20,6 +20,7 @@ pub struct Config {
     pub gateway: gateway::Config,
     pub identity: Identity,
     pub races: Races,
+    pub payments: Payments,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -36,6 +37,28 @@ pub struct Races {
     pub paying_max_s: u32,
     pub utc_offset_s: i32,
 }
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payments {
+    pub settle_after_ms: u32,
+    pub provider_timeout_ms: u32,
+    pub webhook_url: String,
+    pub sandbox: Sandbox,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    pub enabled: bool,
+    pub url: String,
+    pub key: config::Secret,
+    pub late_ms: u32,
+    pub unknown_ms: u32,
+}
+
+/// A shorter key could be guessed.
+const SANDBOX_KEY_CHARS_MIN: usize = 16;
 
 impl Config {
     /// Reads defaults, file, environment and flags; all mistakes at once.
@@ -77,12 +100,54 @@ impl Settings for Config {
         );
         within("races.paying_max_s", i64::from(self.races.paying_max_s), 60..=7 * 86_400);
         within("races.utc_offset_s", i64::from(self.races.utc_offset_s), -43_200..=50_400);
+        // Invariant: a call to a provider ends well before the request it is made for.
+        let timeout_ms = i64::from(self.payments.provider_timeout_ms);
+        within("payments.provider_timeout_ms", timeout_ms, 100..=10_000);
+        within("payments.settle_after_ms", i64::from(self.payments.settle_after_ms), timeout_ms..=600_000);
+        within("payments.sandbox.late_ms", i64::from(self.payments.sandbox.late_ms), 0..=3_600_000);
+        within("payments.sandbox.unknown_ms", i64::from(self.payments.sandbox.unknown_ms), 0..=3_600_000);
+        self.payments.check(problems);
+    }
+}
+
+impl Payments {
+    fn check(&self, problems: &mut Problems) {
+        let mut web = |key: &str, url: &str| {
+            if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+                problems.add(key, "it begins with http:// or https://, or is empty");
+            }
+        };
+        web("payments.webhook_url", &self.webhook_url);
+        web("payments.sandbox.url", &self.sandbox.url);
+        let key_len = self.sandbox.key.expose().len();
+        if (key_len > 0 || !self.sandbox.url.is_empty()) && key_len < SANDBOX_KEY_CHARS_MIN {
+            problems.add(
+                "payments.sandbox.key",
+                format!("a sandbox elsewhere shares a key of {SANDBOX_KEY_CHARS_MIN} characters or more"),
+            );
+        }
+    }
+}
+
+impl From<&Sandbox> for payments::sandbox::Timing {
+    fn from(settings: &Sandbox) -> Self {
+        Self {
+            late_ms: i64::from(settings.late_ms),
+            unknown_ms: i64::from(settings.unknown_ms),
+            ..payments::sandbox::Timing::default()
+        }
     }
 }
 
 impl From<&Identity> for identity::Config {
     fn from(settings: &Identity) -> Self {
         Self { access_token_s: settings.access_token_s, refresh_token_s: settings.refresh_token_s }
+    }
+}
+
+impl From<&Config> for payments::Config {
+    fn from(settings: &Config) -> Self {
+        Self { settle_after_ms: i64::from(settings.payments.settle_after_ms), offset_s: settings.races.utc_offset_s }
     }
 }
 
@@ -106,6 +171,8 @@ mod tests {
         assert_eq!(identity::Config::from(&config.identity), identity::Config::default());
         let (set, default) = (races::Config::from(&config.races), races::Config::default());
         assert_eq!(format!("{set:?}"), format!("{default:?}"));
+        assert_eq!(payments::Config::from(&config), payments::Config::default());
+        assert_eq!(payments::sandbox::Timing::from(&config.payments.sandbox), payments::sandbox::Timing::default());
     }
 
     #[test]
@@ -118,10 +185,15 @@ mod tests {
             ("MADANG__RACES__UTC_OFFSET_S", "86400"),
             ("MADANG__RACES__PAYING_MAX_S", "-1"),
             ("MADANG__KV__URL", "redis://h"),
+            ("MADANG__PAYMENTS__SETTLE_AFTER_MS", "4999"),
+            ("MADANG__PAYMENTS__WEBHOOK_URL", "run.example.org"),
+            ("MADANG__PAYMENTS__SANDBOX__KEY", "too short"),
         ] {
             let problems = set(name, value).expect_err(name).to_string();
             assert!(problems.contains(name), "{problems}");
         }
         assert!(set("MADANG__IDENTITY__ACCESS_TOKEN_S", "60").is_ok());
+        let without_key = set("MADANG__PAYMENTS__SANDBOX__URL", "http://127.0.0.1:9").expect_err("no key").to_string();
+        assert!(without_key.contains("payments.sandbox.key"), "{without_key}");
     }
 }

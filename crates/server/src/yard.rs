@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use gateway::Gateway;
+use payments::sandbox::Sandbox;
 use platform::db::{Clock, Db, DbError};
 use platform::events::{self, Consumer};
 use platform::http::{edge, note_route};
@@ -44,6 +45,8 @@ pub struct Yard {
     jobs: Vec<Job>,
     gateway: Arc<Gateway>,
     peers: Peers,
+    /// A payment provider of this process, until it runs.
+    sandbox: Mutex<Option<Sandbox>>,
     clock: Clock,
     telemetry: Telemetry,
     tasks: TaskTracker,
@@ -63,7 +66,7 @@ impl Yard {
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
         let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened { services, gateway, revocations, peers } =
+        let contexts::Opened { services, gateway, revocations, peers, sandbox } =
             contexts::open(dir.path(), config, &clock).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let api = OpenApiRouter::with_openapi(operating::addresses());
@@ -91,6 +94,7 @@ impl Yard {
             jobs: parts.jobs,
             gateway,
             peers,
+            sandbox: Mutex::new(sandbox),
             clock,
             telemetry,
             tasks: TaskTracker::new(),
@@ -102,6 +106,10 @@ impl Yard {
     async fn run(&self) {
         // Why first: otherwise the first signed-in requests would be answered 503. A failure is tried again there.
         self.gateway.catch_up(&self.peers).await.ok();
+        if let Some(sandbox) = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Through gateway and edge, as every other stranger comes in.
+            self.tasks.spawn(sandbox.run(self.router.clone(), self.stop.clone()));
+        }
         for source in &self.databases {
             self.tasks.spawn(events::run(source.clone(), self.consumers.clone(), self.stop.clone()));
         }
@@ -149,6 +157,11 @@ impl Yard {
     /// The same, for a caller in this process who comes from `peer`.
     pub fn router_for(&self, peer: SocketAddr) -> Router {
         self.router.clone().layer(axum::Extension(axum::extract::ConnectInfo(peer)))
+    }
+
+    /// Asks as another part of the yard would.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// What the socket answers.

@@ -6,5 +6,6 @@ mod coverage;
 mod identity;
 mod operating;
 mod order_log;
+mod pay;
 mod race;
 mod races;

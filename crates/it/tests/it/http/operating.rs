@@ -28,8 +28,8 @@ async fn a_yard_names_what_is_away_and_takes_nothing_meanwhile() {
         let race = race::open(&app, &organiser, 5, json!({})).await;
         let member = app.member().await;
         app.settled().await;
-        let [identity, races] = app.yard.databases() else { panic!("one per context") };
-        assert_eq!((identity.name(), races.name()), ("identity", "races"));
+        let [identity, races, payments] = app.yard.databases() else { panic!("one per context") };
+        assert_eq!((identity.name(), races.name(), payments.name()), ("identity", "races", "payments"));
 
         races.close().await;
         let ready = app.get("/health/ready").header("accept-language", "en").await.problem(503, "http/unavailable");
