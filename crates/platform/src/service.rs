@@ -7,6 +7,7 @@ use crate::db::{Db, DbError, Migration, Query, args, migrate};
 use crate::events::Consumer;
 use crate::http::IDEMPOTENCY_KEPT_MS;
 use crate::jobs::{Job, Schedule};
+use crate::saga::Sagas;
 
 /// A context, ready to be served. Values only: nothing runs until the server says so.
 pub struct Service {
@@ -20,6 +21,8 @@ pub struct Service {
     pub commands: Router,
     pub consumers: Vec<Consumer>,
     pub jobs: Vec<Job>,
+    /// Where the context has sagas: run in every process, all the time.
+    pub sagas: Option<Sagas>,
 }
 
 /// The tables every context has.

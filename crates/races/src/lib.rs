@@ -46,10 +46,12 @@ use axum::Router;
 use platform::admission::{Admission, OfferKeys};
 use platform::db::{Clock, Db, DbError, Migration};
 use platform::peers::Peers;
+use platform::saga::Sagas;
 use platform::service::{Service, migrate_context};
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     platform::admission::MIGRATION,
+    platform::saga::MIGRATION,
     Migration { name: "races_0001_races", sql: include_str!("../migrations/0001_races.sql") },
 ];
 
@@ -85,15 +87,17 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
     store::RACES.create(&db).await?;
     store::PEOPLE.create(&db).await?;
     let admission = Admission::new(db.clone(), offer_keys, Arc::new(rows::RegistrationRows));
+    let sagas = Sagas::new(db.clone());
     let races = Races(Arc::new(Inner { db: db.clone(), clock, peers, admission, config, sales: sale::Sales::new() }));
     Ok(Service {
         name: "races",
         db,
-        api: api::routes(&races),
+        api: api::routes(&races).merge(platform::saga::admin_routes("races", &sagas)),
         internal: Router::new(),
-        commands: commands::routes(&races),
+        commands: commands::routes(&races).merge(platform::saga::command_routes("races", &sagas)),
         consumers: events::consumers(&races),
         jobs: jobs::jobs(&races),
+        sagas: Some(sagas),
     })
 }
 

@@ -17,6 +17,7 @@ use platform::events::{self, Consumer};
 use platform::http::{edge, note_route};
 use platform::jobs::Job;
 use platform::peers::Peers;
+use platform::saga::Sagas;
 use platform::service::{Service, housekeeping};
 use platform::telemetry::{self, Telemetry};
 use tokio::net::TcpListener;
@@ -43,6 +44,7 @@ pub struct Yard {
     databases: Vec<Db>,
     consumers: Vec<Consumer>,
     jobs: Vec<Job>,
+    sagas: Vec<Sagas>,
     gateway: Arc<Gateway>,
     peers: Peers,
     /// A payment provider of this process, until it runs.
@@ -92,6 +94,7 @@ impl Yard {
             databases,
             consumers: parts.consumers,
             jobs: parts.jobs,
+            sagas: parts.sagas,
             gateway,
             peers,
             sandbox: Mutex::new(sandbox),
@@ -102,7 +105,7 @@ impl Yard {
         })
     }
 
-    /// Starts deliveries, jobs and the gateway's own work.
+    /// Starts deliveries, jobs, sagas and the gateway's own work.
     async fn run(&self) {
         // Why first: otherwise the first signed-in requests would be answered 503. A failure is tried again there.
         self.gateway.catch_up(&self.peers).await.ok();
@@ -115,6 +118,9 @@ impl Yard {
         }
         for job in &self.jobs {
             self.tasks.spawn(job.clone().run(self.stop.clone()));
+        }
+        for sagas in &self.sagas {
+            self.tasks.spawn(sagas.clone().run(self.stop.clone()));
         }
         let (gateway, peers) = (self.gateway.clone(), self.peers.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(gateway.run(peers)));
@@ -210,6 +216,7 @@ struct Parts {
     commands: Router,
     consumers: Vec<Consumer>,
     jobs: Vec<Job>,
+    sagas: Vec<Sagas>,
 }
 
 impl Parts {
@@ -219,6 +226,7 @@ impl Parts {
         self.commands = std::mem::take(&mut self.commands).merge(service.commands);
         self.consumers.extend(service.consumers);
         self.jobs.extend(service.jobs);
+        self.sagas.extend(service.sagas);
         self.jobs.push(housekeeping(&service.db));
     }
 }

@@ -36,6 +36,8 @@ enum Thing {
     Payment(Refusal),
     /// Managers read anybody's.
     PaymentToRead(Refusal),
+    /// An admin's, who finds none.
+    Saga,
 }
 
 type Refusal = (u16, &'static str);
@@ -74,7 +76,7 @@ const PUBLIC: [&str; 26] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 32] = [
+const GUARDED: [(&str, Door, Thing); 36] = [
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
@@ -82,6 +84,8 @@ const GUARDED: [(&str, Door, Thing); 32] = [
     ("DELETE /api/v1/users/{id}/sessions", Door::Admins, Thing::User),
     ("GET /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("GET /api/v1/admin/rehearsals/{id}/tokens", Door::Companies, Thing::Rehearsal(MISSING)),
+    ("GET /api/v1/admin/sagas/races", Door::Admins, Thing::None),
+    ("GET /api/v1/admin/sagas/races/{id}", Door::Admins, Thing::Saga),
     ("GET /api/v1/company-applications", Door::Admins, Thing::None),
     ("GET /api/v1/payments/{id}", Door::Claimants, Thing::PaymentToRead(MISSING)),
     ("GET /api/v1/races/{id}/registrations", Door::Companies, Thing::Race(MISSING)),
@@ -95,6 +99,8 @@ const GUARDED: [(&str, Door, Thing); 32] = [
     ("PATCH /api/v1/users/me", Door::Members, Thing::None),
     ("POST /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("POST /api/v1/admin/rehearsals", Door::Companies, Thing::None),
+    ("POST /api/v1/admin/sagas/races/{id}/retry", Door::Admins, Thing::Saga),
+    ("POST /api/v1/admin/sagas/races/{id}/undo", Door::Admins, Thing::Saga),
     ("POST /api/v1/auth/logout", Door::Members, Thing::None),
     ("POST /api/v1/company-applications", Door::Members, Thing::None),
     ("POST /api/v1/payments/{id}/confirm", Door::Claimants, Thing::Payment(MISSING)),
@@ -268,7 +274,7 @@ impl Thing {
     /// What a stranger hears.
     fn refusal(self) -> Option<Refusal> {
         match self {
-            Thing::None | Thing::Application | Thing::User => None,
+            Thing::None | Thing::Application | Thing::User | Thing::Saga => None,
             Thing::Session(refusal)
             | Thing::Race(refusal)
             | Thing::HiddenRace(refusal)
@@ -354,7 +360,8 @@ impl World {
             Thing::Application => &self.application,
             Thing::User => &self.victim.id,
             Thing::Session(_) => &self.session,
-            Thing::Race(_) => &self.race,
+            // No saga has the id of a race.
+            Thing::Race(_) | Thing::Saga => &self.race,
             Thing::HiddenRace(_) => &self.hidden_race,
             Thing::Registration(_) => &self.registration,
             Thing::Rehearsal(_) => &self.rehearsal,
