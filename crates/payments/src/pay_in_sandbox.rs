@@ -34,8 +34,7 @@ pub struct Checkout {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// `late`: taken a little later, and the confirmation learns nothing. `twice`: reported twice. `wrong_amount`:
-    /// another amount is taken. `unknown`: no answer for a while, then as was chosen before (`approve` if nothing was).
+    // Its schema explains it: utoipa makes nonsense of an inlined enum that is described here as well.
     #[garde(skip)]
     #[schema(inline)]
     outcome: Outcome,

@@ -33,6 +33,9 @@ pub use client::SandboxClient;
 use crate::signature::{WebhookKey, hmac};
 
 /// What the payer makes of a payment.
+///
+/// `late`: taken a little later, and the confirmation learns nothing. `twice`: reported twice. `wrong_amount`: another
+/// amount is taken. `unknown`: no answer for a while, then as was chosen before (`approve` if nothing was).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

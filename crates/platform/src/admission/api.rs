@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use admission::{Answer, Basis, ClaimInput, Hand, Input, Move, MoveBy};
 use kernel::{ClaimId, OfferId, UserId};
-use orderlog::{Frontier, PersonKey, Rules, Want};
+use orderlog::{Frontier, Person, PersonKey, Rules, Want};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -106,10 +106,11 @@ impl Admission {
     /// Claims units for a person: a place, the one he has, or the problem that says why not.
     pub async fn claim(&self, offer: OfferId, request: ClaimRequest) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
-        let (input, key) = self.input(offer, request);
-        if let Some(known) = self.remembered(&live, &input).await? {
+        let (person, key) = self.0.keys.person(offer, request.user);
+        if let Some(known) = self.remembered(&live, &person, &request).await? {
             return Err(sold_out(Some(known.0), Some(known.1), None));
         }
+        let input = input(person, request);
         let decided = self.submit(&live, Input::Claim(input.clone()), None).await?;
         self.claimed(offer, &input, &key, decided).await
     }
@@ -123,7 +124,8 @@ impl Admission {
         request: ClaimRequest,
     ) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
-        let (input, key) = self.input(offer, request);
+        let (person, key) = self.0.keys.person(offer, request.user);
+        let input = input(person, request);
         let change = json!({ "user_id": input.user_id, "want": input.want.to_string() });
         let audit = audit_row(&self.0, offer, actor, "offer.assign", reason, &change);
         let decided = self.submit(&live, Input::Assign { claim: input.clone() }, Some(audit)).await?;
@@ -221,20 +223,6 @@ impl Admission {
         encode_key(&self.0.keys.person(offer, user).1)
     }
 
-    fn input(&self, offer: OfferId, request: ClaimRequest) -> (ClaimInput, PersonKey) {
-        let (person, key) = self.0.keys.person(offer, request.user);
-        let input = ClaimInput {
-            id: Uuid::now_v7(),
-            person,
-            user_id: request.user.0,
-            want: request.want,
-            received_ms: request.received_ms,
-            idem: request.idem,
-            tag: request.tag,
-        };
-        (input, key)
-    }
-
     async fn submit(&self, live: &Arc<Offer>, input: Input, extra: Option<RowSet>) -> Result<Decided, Problem> {
         live.submit(&self.0, input, extra).await.map_err(|refusal| match refusal {
             Refusal::Busy(ms) => Problem::new(&codes::BUSY).retry_after_ms(ms.max(200)),
@@ -245,20 +233,30 @@ impl Admission {
     }
 
     /// A repeated refusal, answered without the database while nothing has come free.
-    async fn remembered(&self, live: &Arc<Offer>, input: &ClaimInput) -> Result<Option<(u64, u64)>, Problem> {
+    async fn remembered(
+        &self,
+        live: &Arc<Offer>,
+        person: &Person,
+        request: &ClaimRequest,
+    ) -> Result<Option<(u64, u64)>, Problem> {
         let Some(seen) = live.seen.load_full() else { return Ok(None) };
-        if live.repeat(&seen.head, input).is_none() {
+        let mut told = live.repeat(&seen.head, person, &request.want);
+        if told.is_none() {
             return Ok(None);
         }
         // Why: a key that made a claim answers with it, also where he was refused since he gave it back.
-        if let Some((key, _)) = &input.idem
-            && super::store::key_is_known(&self.0.db, live.id, input.user_id, key).await?
+        if let Some((key, _)) = &request.idem
+            && super::store::key_is_known(&self.0.db, live.id, request.user.0, key).await?
         {
             return Ok(None);
         }
-        let seen = if seen.at.elapsed() > MEMORY_AGE_MAX { live.refresh(&self.0).await? } else { seen };
-        let selling = self.0.db.clock().now_ms() < seen.head.rules.closes_ms;
-        Ok(live.repeat(&seen.head, input).filter(|_| selling))
+        let mut closes_ms = seen.head.rules.closes_ms;
+        if seen.at.elapsed() > MEMORY_AGE_MAX {
+            let seen = live.refresh(&self.0).await?;
+            told = live.repeat(&seen.head, person, &request.want);
+            closes_ms = seen.head.rules.closes_ms;
+        }
+        Ok(told.filter(|_| self.0.db.clock().now_ms() < closes_ms))
     }
 
     async fn claimed(
@@ -330,9 +328,22 @@ impl Admission {
 
 impl Offer {
     /// What the fold alone can tell this person again, as of a head.
-    fn repeat(&self, head: &admission::Head, input: &ClaimInput) -> Option<(u64, u64)> {
+    fn repeat(&self, head: &admission::Head, person: &Person, want: &Want) -> Option<(u64, u64)> {
         let fold = self.refusals.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if fold.log_no == head.log_no { fold.refusals.repeat(head, &input.person, &input.want) } else { None }
+        if fold.log_no == head.log_no { fold.refusals.repeat(head, person, want) } else { None }
+    }
+}
+
+/// What goes into the queue: the request of one who has a pseudonym, with the id his claim will have.
+fn input(person: Person, request: ClaimRequest) -> ClaimInput {
+    ClaimInput {
+        id: Uuid::now_v7(),
+        person,
+        user_id: request.user.0,
+        want: request.want,
+        received_ms: request.received_ms,
+        idem: request.idem,
+        tag: request.tag,
     }
 }
 

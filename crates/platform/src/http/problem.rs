@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::db::DbError;
 
@@ -59,7 +59,7 @@ pub struct Problem {
     pub detail: Option<String>,
     pub errors: Vec<FieldError>,
     /// Further members of the body, e.g. `opens_in_ms`.
-    pub extra: Map<String, Value>,
+    pub extra: Vec<(&'static str, Value)>,
     pub retry_after_ms: Option<u64>,
 }
 
@@ -81,14 +81,18 @@ pub struct ProblemBody<'a> {
     pub errors: &'a [FieldError],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "members")]
     #[schema(value_type = Object)]
-    pub extra: &'a Map<String, Value>,
+    pub extra: &'a [(&'static str, Value)],
+}
+
+fn members<S: Serializer>(extra: &[(&'static str, Value)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(extra.iter().map(|(name, value)| (name, value)))
 }
 
 impl Problem {
     pub fn new(code: &'static Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), extra: Map::new(), retry_after_ms: None }
+        Self { code, detail: None, errors: Vec::new(), extra: Vec::new(), retry_after_ms: None }
     }
 
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -96,9 +100,14 @@ impl Problem {
         self
     }
 
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.extra.push((name, value.into()));
         self
+    }
+
+    /// A further member of the body.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.extra.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// One wrong field of the body.

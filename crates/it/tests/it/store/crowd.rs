@@ -48,7 +48,7 @@ async fn crowd(site: &Site) {
             }
             Err(problem) => {
                 let (seq, index) = told(&problem);
-                let receipt = problem.extra.get("receipt").map(|text| text.as_str().unwrap().to_owned());
+                let receipt = problem.get("receipt").map(|text| text.as_str().unwrap().to_owned());
                 (Told::Refused(seq.unwrap(), index.unwrap()), receipt)
             }
         };

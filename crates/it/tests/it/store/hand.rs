@@ -34,7 +34,7 @@ async fn capacity(site: &Site) {
     assert_eq!((view.pool("10k").unwrap().taken, view.waiting, view.version), (25, 15, 2));
 
     let below = shop.hand(offer, HandChange { capacity: Some(24), ..pool("10k") }).await.unwrap_err();
-    assert_eq!((below.code.code, below.extra["pool"].as_str()), ("admission/below-taken", Some("10k")));
+    assert_eq!((below.code.code, below.get("pool").unwrap().as_str()), ("admission/below-taken", Some("10k")));
     let below = shop.hand(offer, HandChange { held_back: Some(1), ..pool("10k") }).await;
     assert_eq!(code(below), "admission/below-taken");
     assert_eq!(code(shop.hand(offer, HandChange { held_back: Some(26), ..pool("10k") }).await), "admission/rules");
@@ -161,7 +161,7 @@ async fn paused(site: &Site) {
     let later = shop.sell(Rules { opens_ms, ..rules(&shop, &[("10k", 2)]) }).await;
     let early = shop.claim(later, UserId::fresh(), "10k:1").await.unwrap_err();
     assert_eq!(early.code.code, "admission/not-open");
-    assert!((590_000..=600_000).contains(&early.extra["opens_in_ms"].as_i64().unwrap()), "{early:?}");
+    assert!((590_000..=600_000).contains(&early.get("opens_in_ms").unwrap().as_i64().unwrap()), "{early:?}");
     assert_eq!(shop.assign(later, UserId::fresh(), "10k:1").await.unwrap().claim.state, ClaimState::Held);
     let opens = HandChange {
         edit: Some(Arc::new(move |rules: &mut Rules| rules.opens_ms -= 700_000)),

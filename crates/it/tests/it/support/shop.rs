@@ -231,5 +231,5 @@ pub fn code<T: std::fmt::Debug>(answer: Result<T, Problem>) -> &'static str {
 /// The number and the place in the log that a refusal told.
 pub fn told(problem: &Problem) -> (Option<u64>, Option<u64>) {
     assert_eq!(problem.code.code, "admission/sold-out", "{problem:?}");
-    (problem.extra["sequence"].as_u64(), problem.extra["log_index"].as_u64())
+    (problem.get("sequence").unwrap().as_u64(), problem.get("log_index").unwrap().as_u64())
 }
