@@ -130,6 +130,8 @@ pub struct Decided {
     pub claim: Arc<Claim>,
     /// Its state before the batch; none when the batch made it.
     pub was: Option<ClaimState>,
+    /// Why it was returned in this batch, if it was.
+    pub returned: Option<ReturnReason>,
     /// Whether it left the line for a place in this batch, by grant or by the organiser's hand.
     pub granted: bool,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use orderlog::{ConfirmMode, Event, Hash, Leaf, Person, PoolCode, Rules, Want};
+use orderlog::{ConfirmMode, Event, Hash, Leaf, Person, PoolCode, ReturnReason, Rules, Want};
 use uuid::Uuid;
 
 use crate::batch::{Answer, Decided, Decision, Facts, Input, NeedLine, Refused};
@@ -62,8 +62,8 @@ struct Work<'a> {
     /// State before the batch; none for a claim it made.
     was: Option<ClaimState>,
     granted: bool,
-    /// Returned in this batch: its row still has its ordinal.
-    returned: bool,
+    /// Returned in this batch, and why: its row still has its ordinal.
+    returned: Option<ReturnReason>,
     /// The same person's claim met before this one.
     previous: Option<usize>,
 }
@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
             claim: Cow::Borrowed(claim),
             was: Some(claim.state),
             granted: false,
-            returned: false,
+            returned: None,
             previous,
         });
         at
@@ -223,7 +223,12 @@ impl<'a> Batch<'a> {
                 Cow::Borrowed(claim) => Final::Same(claim),
                 Cow::Owned(claim) => {
                     let claim = Arc::new(claim);
-                    changed.push(Decided { claim: claim.clone(), was: work.was, granted: work.granted });
+                    changed.push(Decided {
+                        claim: claim.clone(),
+                        was: work.was,
+                        returned: work.returned,
+                        granted: work.granted,
+                    });
                     Final::Changed(claim)
                 }
             })

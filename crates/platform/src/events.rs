@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::db::{Db, DbError, Tx};
 
 pub use deliver::{drained, release_parked, run};
-pub use outbox::{publish, publish_all};
+pub use outbox::{event_rows, publish, publish_all};
 
 /// An event as it travels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

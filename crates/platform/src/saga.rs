@@ -19,8 +19,8 @@
 //! let sagas = Sagas::new(db.clone());
 //! sagas.define([registration().bind(races.clone())]); // keep old versions until their instances have ended
 //! tokio::spawn(sagas.clone().run(stop));
-//! // In a transaction: `sagas.start(tx, &start)`, from an admission hook: `sagas.start_rows(&starts)`;
-//! // after its commit: `sagas.wake()`, or `sagas.run_now(id)` for who waits for the answer.
+//! // In a transaction: `sagas.start(tx, &start)`, from an admission hook: `sagas.start_rows(&starts)`; after its commit
+//! // it goes on by itself. `sagas.run_now(id)` is for who waits for the answer.
 //! // A test: `assert_eq!(registration().fingerprint(), "…")`, and `saga::kit::ordeal(&registration(), …)`.
 //! ```
 //!
@@ -65,8 +65,6 @@ struct Shared {
     /// This process, in the rows it has taken.
     owner: Uuid,
     registry: ArcSwap<Registry>,
-    /// Told when something may be due.
-    woken: Notify,
     /// Told whenever a saga of this process was left: ended, waiting or lost.
     left: Notify,
     pace: Pace,
@@ -100,6 +98,8 @@ pub struct Start {
     /// What it is about, to find it by.
     pub subject: String,
     pub data: serde_json::Value,
+    /// Its first step is not due before; a signal comes sooner. 0: at once.
+    pub after_ms: i64,
 }
 
 impl Sagas {
@@ -109,8 +109,7 @@ impl Sagas {
     }
 
     pub fn with_pace(db: Db, pace: Pace) -> Self {
-        let (woken, left) = (Notify::new(), Notify::new());
-        Self(Arc::new(Shared { db, owner: Uuid::now_v7(), registry: ArcSwap::default(), woken, left, pace }))
+        Self(Arc::new(Shared { db, owner: Uuid::now_v7(), registry: ArcSwap::default(), left: Notify::new(), pace }))
     }
 
     /// Says what this process can run. Apart from `new`, since the steps' handle usually holds these sagas.
@@ -118,8 +117,9 @@ impl Sagas {
         self.0.registry.store(Arc::new(Registry::new(definitions)));
     }
 
-    /// Starts a saga in the caller's transaction; answers whether it is new. [`Sagas::wake`] after the commit.
+    /// Starts a saga in the caller's transaction; answers whether it is new.
     pub async fn start(&self, tx: &Tx, start: &Start) -> Result<bool, DbError> {
+        tx.mark_published();
         Ok(self.start_rows(std::slice::from_ref(start)).insert(tx).await? > 0)
     }
 
@@ -143,19 +143,16 @@ impl Sagas {
             ("subject", texts(|start| start.subject.clone())),
             ("data", texts(|start| start.data.to_string())),
             ("step", Column::Text(shapes.iter().map(first).collect())),
-            ("due_ms", Column::Int(vec![Some(now_ms); starts.len()])),
+            ("due_ms", Column::Int(starts.iter().map(|start| Some(now_ms + start.after_ms)).collect())),
             ("created_ms", Column::Int(vec![Some(now_ms); starts.len()])),
         ];
         RowSet { table: "saga", columns, mode: Mode::Keep }
     }
 
-    /// Something arrived that a waiting saga asks for: it is due now. Answers whether there is one that is not over.
+    /// Something arrived that a waiting saga asks for: it is due now, also where it was stuck. Answers whether there is
+    /// one that is not over.
     pub async fn signal(&self, tx: &Tx, id: Uuid) -> Result<bool, DbError> {
-        store::signal(tx, id, self.0.db.clock().now_ms()).await
-    }
-
-    /// Looks for due sagas at once, e.g. after the commit that started or signalled one.
-    pub fn wake(&self) {
-        self.0.woken.notify_one();
+        tx.mark_published();
+        Ok(store::signal(tx, id, self.0.db.clock().now_ms()).await? || self.revive(tx, id).await?)
     }
 }

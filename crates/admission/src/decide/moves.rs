@@ -87,7 +87,7 @@ impl Batch<'_> {
         let claim = self.change(at);
         claim.state = ClaimState::after(reason);
         claim.hold_until_ms = None;
-        self.work[at].returned = true;
+        self.work[at].returned = Some(reason);
         if state.holding() {
             self.run_line()?;
         }

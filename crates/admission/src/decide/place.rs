@@ -137,7 +137,7 @@ impl<'a> Batch<'a> {
     }
 
     fn returned_here(&self, input: &ClaimInput) -> bool {
-        self.of_person(&input.person).any(|at| self.work[at].returned)
+        self.of_person(&input.person).any(|at| self.work[at].returned.is_some())
     }
 
     fn shut(&self) -> Option<Answer> {
@@ -219,7 +219,7 @@ impl<'a> Batch<'a> {
             self.by_key.insert((input.user_id, key), at);
         }
         let previous = self.by_person.insert(input.person, at);
-        self.work.push(Work { claim: Cow::Owned(claim), was: None, granted: false, returned: false, previous });
+        self.work.push(Work { claim: Cow::Owned(claim), was: None, granted: false, returned: None, previous });
         Reply::Placed(at, log_index)
     }
 

@@ -23,6 +23,52 @@ impl Event for RaceChanged {
     }
 }
 
+/// A registration moved on. New ones are told by `claims.decided` alone, in the opening minute one event a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationChanged {
+    pub registration_id: ClaimId,
+    pub race_id: RaceId,
+    pub user_id: UserId,
+    /// `waitlisted`, `held`, `paying`, `confirmed`, `expired`, `cancelled`, `failed`.
+    pub state: String,
+    pub was: String,
+    /// Why it ended: `expired`, `released` by its owner, `cancelled` by the organiser, `failed`.
+    pub ended_by: Option<String>,
+    /// The course's code.
+    pub course: String,
+    /// The number on the runner's chest, once confirmed.
+    pub bib: Option<u32>,
+    pub hold_until_ms: Option<i64>,
+}
+
+impl Event for RegistrationChanged {
+    const KIND: &'static str = "registration.changed";
+    const VERSION: u32 = 1;
+    fn key(&self) -> String {
+        self.registration_id.to_string()
+    }
+}
+
+/// What an organiser writes to the people of a race.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceMessageSent {
+    pub message_id: uuid::Uuid,
+    pub race_id: RaceId,
+    pub title: String,
+    pub body: String,
+    /// To whom: those whose registration was in this state, or in any open one.
+    pub state: Option<String>,
+    pub user_ids: Vec<UserId>,
+}
+
+impl Event for RaceMessageSent {
+    const KIND: &'static str = "race.message-sent";
+    const VERSION: u32 = 1;
+    fn key(&self) -> String {
+        self.message_id.to_string()
+    }
+}
+
 /// Pins a registration's place before any call that can capture money: it does not expire while the payment is decided.
 /// Repeating it is harmless.
 #[derive(Clone, Debug, Serialize, Deserialize)]

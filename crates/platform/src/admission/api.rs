@@ -111,31 +111,44 @@ impl Admission {
             return Err(sold_out(Some(known.0), Some(known.1), None));
         }
         let input = input(person, request);
-        let decided = self.submit(&live, Input::Claim(input.clone()), None).await?;
+        let decided = self.submit(&live, Input::Claim(input.clone()), Vec::new()).await?;
         self.claimed(offer, &input, &key, decided).await
     }
 
-    /// Places somebody by the organiser's hand.
+    /// Places somebody by the organiser's hand; `rows` are written with the audit entry if it takes effect.
     pub async fn assign(
         &self,
         offer: OfferId,
         actor: UserId,
         reason: &str,
         request: ClaimRequest,
+        mut rows: Vec<RowSet>,
     ) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
         let (person, key) = self.0.keys.person(offer, request.user);
         let input = input(person, request);
         let change = json!({ "user_id": input.user_id, "want": input.want.to_string() });
-        let audit = audit_row(&self.0, offer, actor, "offer.assign", reason, &change);
-        let decided = self.submit(&live, Input::Assign { claim: input.clone() }, Some(audit)).await?;
+        rows.push(audit_row(&self.0, offer, actor, "offer.assign", reason, &change));
+        let decided = self.submit(&live, Input::Assign { claim: input.clone() }, rows).await?;
         self.claimed(offer, &input, &key, decided).await
     }
 
     /// Moves a claim; a repeat answers as the first did.
     pub async fn act(&self, offer: OfferId, claim: ClaimId, by: MoveBy, mv: Move) -> Result<ClaimView, Problem> {
+        self.act_with(offer, claim, by, mv, Vec::new()).await
+    }
+
+    /// Moves a claim and writes `rows` in the same commit, unless it already was where the move leads.
+    pub async fn act_with(
+        &self,
+        offer: OfferId,
+        claim: ClaimId,
+        by: MoveBy,
+        mv: Move,
+        rows: Vec<RowSet>,
+    ) -> Result<ClaimView, Problem> {
         let live = self.0.offer(offer);
-        let decided = self.submit(&live, Input::Move { claim: claim.0, by, mv }, None).await?;
+        let decided = self.submit(&live, Input::Move { claim: claim.0, by, mv }, rows).await?;
         match decided.answer {
             Answer::Moved { claim, .. } => Ok(self.view_of(offer, &claim, decided.sealed.as_deref()).await?),
             other => Err(refused(&other)),
@@ -176,7 +189,7 @@ impl Admission {
         // Invariant: new rules come first, so that nothing was done yet when they have to be made again.
         for (action, hand, told) in steps(&now, change)? {
             let audit = audit_row(&self.0, offer, actor, action, reason, &told);
-            let decided = self.submit(live, Input::Hand(hand), Some(audit)).await?;
+            let decided = self.submit(live, Input::Hand(hand), vec![audit]).await?;
             match decided.answer {
                 Answer::Hand { .. } => {}
                 Answer::MovedOn => return Ok(false),
@@ -223,7 +236,7 @@ impl Admission {
         encode_key(&self.0.keys.person(offer, user).1)
     }
 
-    async fn submit(&self, live: &Arc<Offer>, input: Input, extra: Option<RowSet>) -> Result<Decided, Problem> {
+    async fn submit(&self, live: &Arc<Offer>, input: Input, extra: Vec<RowSet>) -> Result<Decided, Problem> {
         live.submit(&self.0, input, extra).await.map_err(|refusal| match refusal {
             Refusal::Busy(ms) => Problem::new(&codes::BUSY).retry_after_ms(ms.max(200)),
             Refusal::Unavailable => Problem::new(&codes::BUSY).retry_after_ms(1_000),

@@ -1,12 +1,11 @@
 //! The one event of a batch: `claims.decided`.
 
 use admission::{ClaimState, Decided};
-use kernel::contracts::Event;
 use kernel::contracts::admission::{ClaimsDecided, DecidedClaim};
 use kernel::{ClaimId, OfferId, UserId};
 use uuid::Uuid;
 
-use super::rows::{Column, Mode, RowSet};
+use super::rows::RowSet;
 
 /// The batch's outbox row, written in its transaction.
 pub(super) fn outbox_row(offer: Uuid, decided_ms: i64, changed: &[Decided]) -> RowSet {
@@ -18,17 +17,5 @@ pub(super) fn outbox_row(offer: Uuid, decided_ms: i64, changed: &[Decided]) -> R
         was: decided.was.map(ClaimState::as_str).map(str::to_owned),
     };
     let event = ClaimsDecided { offer_id: OfferId(offer), decided_ms, claims: changed.iter().map(claim).collect() };
-    let text = |value: &str| Column::Text(vec![Some(value.to_owned())]);
-    RowSet {
-        table: "outbox",
-        columns: vec![
-            ("event_id", Column::Uuid(vec![Some(Uuid::now_v7())])),
-            ("kind", text(ClaimsDecided::KIND)),
-            ("version", Column::Int(vec![Some(i64::from(ClaimsDecided::VERSION))])),
-            ("key", text(&event.key())),
-            ("payload", Column::Text(vec![serde_json::to_string(&event).ok()])),
-            ("created_ms", Column::Int(vec![Some(decided_ms)])),
-        ],
-        mode: Mode::Insert,
-    }
+    crate::events::event_rows(&[event], decided_ms)
 }

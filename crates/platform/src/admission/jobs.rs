@@ -68,7 +68,7 @@ async fn close_due(shared: &std::sync::Arc<Shared>) -> Result<(), DbError> {
     for (offer, _) in shared.db.all::<(Uuid, i64)>(sql, args![now_ms]).await? {
         // Why: a batch at or after the closing time closes first, whatever it is about.
         let hand = Input::Hand(admission::Hand::Close);
-        drop(shared.offer(OfferId(offer)).submit(shared, hand, None).await);
+        drop(shared.offer(OfferId(offer)).submit(shared, hand, Vec::new()).await);
     }
     let sql = "SELECT o.id, c.id FROM offer o JOIN claim c ON c.offer_id = o.id AND c.state = 'waitlisted'
                WHERE o.closed = 1 AND o.line_after_close = 0 AND o.waiting > 0 ORDER BY o.id, c.seq LIMIT $1";
@@ -81,7 +81,7 @@ async fn return_all(shared: &std::sync::Arc<Shared>, claims: Vec<(Uuid, Uuid)>) 
     let returns = claims.into_iter().map(|(offer, claim)| {
         let live = shared.offer(OfferId(offer));
         let mv = Input::Move { claim, by: MoveBy::System, mv: Move::Return(ReturnReason::Expired) };
-        async move { live.submit(shared, mv, None).await.map(|Decided { answer, .. }| answer) }
+        async move { live.submit(shared, mv, Vec::new()).await.map(|Decided { answer, .. }| answer) }
     });
     // Whatever was not decided is due again at the next look.
     drop(futures::future::join_all(returns).await);

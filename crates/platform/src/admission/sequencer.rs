@@ -81,7 +81,7 @@ impl Sealed {
 struct Queued {
     input: Input,
     /// Rows that go with the input in its transaction, e.g. the audit entry of the organiser's hand.
-    extra: Option<RowSet>,
+    extra: Vec<RowSet>,
     since: Instant,
     answer: oneshot::Sender<Outcome>,
 }
@@ -138,7 +138,7 @@ impl Offer {
     }
 
     /// Queues an input and waits for its outcome.
-    pub async fn submit(self: &Arc<Self>, shared: &Arc<Shared>, input: Input, extra: Option<RowSet>) -> Outcome {
+    pub async fn submit(self: &Arc<Self>, shared: &Arc<Shared>, input: Input, extra: Vec<RowSet>) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         let is_claim = matches!(input, Input::Claim(_));
         let queued = Queued { input, extra, since: Instant::now(), answer };
@@ -263,7 +263,7 @@ async fn settle(offer: &Arc<Offer>, shared: &Arc<Shared>, batch: Vec<Queued>) {
     let mut pending = vec![batch];
     while let Some(mut batch) = pending.pop() {
         let inputs: Vec<Input> = batch.iter().map(|queued| queued.input.clone()).collect();
-        let extra: Vec<Option<RowSet>> = batch.iter().map(|queued| queued.extra.clone()).collect();
+        let extra: Vec<Vec<RowSet>> = batch.iter().map(|queued| queued.extra.clone()).collect();
         match commit(offer, shared, &inputs, extra).await {
             Ok((answers, sealed)) => {
                 let mut again = Vec::new();
@@ -347,7 +347,7 @@ async fn commit(
     offer: &Offer,
     shared: &Shared,
     inputs: &[Input],
-    extra: Vec<Option<RowSet>>,
+    extra: Vec<Vec<RowSet>>,
 ) -> Result<(Vec<Answer>, Option<Arc<Sealed>>), DbError> {
     catch_up(offer, shared).await?;
     let mut tx = OfferTx::begin(&shared.db).await?;
@@ -453,7 +453,7 @@ fn row_sets(
     before: &Head,
     decision: &Decision,
     appended: &Appended,
-    extra: Vec<Option<RowSet>>,
+    extra: Vec<Vec<RowSet>>,
 ) -> Vec<RowSet> {
     let head = &decision.head;
     let mut sets = claim_sets(offer, head.decided_ms, &decision.changed);
@@ -479,7 +479,7 @@ fn row_sets(
     sets.extend(decision.rules.iter().map(|(_, rules)| rules_set(offer, rules)));
     // Why: what was refused, or is decided again in the next batch, leaves no trace here.
     let extra = extra.into_iter().zip(&decision.answers).filter(|(_, answer)| took_effect(answer));
-    sets.extend(extra.filter_map(|(set, _)| set));
+    sets.extend(extra.flat_map(|(sets, _)| sets));
     sets.retain(|set| !set.is_empty());
     sets
 }

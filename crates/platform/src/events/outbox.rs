@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Envelope;
+use crate::admission::{Column, Mode, RowSet};
 use crate::db::{Db, DbError, Kind, Query, Tx, args};
 
 /// Events read, applied and marked in one go.
@@ -41,6 +42,24 @@ pub async fn publish_all<E: Event>(tx: &Tx, events: &[E], actor: Option<UserId>)
     tx.run(sql, args![batch, E::KIND, i64::from(E::VERSION), actor.map(|user| user.0), now_ms]).await?;
     tx.mark_published();
     Ok(())
+}
+
+/// The rows that tell events, for a hook that writes them in a batch's own commit.
+pub fn event_rows<E: Event>(events: &[E], created_ms: i64) -> RowSet {
+    let count = events.len();
+    let texts = |text: &dyn Fn(&E) -> Option<String>| Column::Text(events.iter().map(text).collect());
+    RowSet {
+        table: "outbox",
+        columns: vec![
+            ("event_id", Column::Uuid(events.iter().map(|_| Some(Uuid::now_v7())).collect())),
+            ("kind", Column::Text(vec![Some(E::KIND.to_owned()); count])),
+            ("version", Column::Int(vec![Some(i64::from(E::VERSION)); count])),
+            ("key", texts(&|event| Some(event.key()))),
+            ("payload", texts(&|event| serde_json::to_string(event).ok())),
+            ("created_ms", Column::Int(vec![Some(created_ms); count])),
+        ],
+        mode: Mode::Insert,
+    }
 }
 
 #[derive(FromQueryResult)]

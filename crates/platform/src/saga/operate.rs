@@ -49,13 +49,23 @@ impl Sagas {
         reason: String,
     ) -> Result<SagaBody, Problem> {
         let sagas = self.clone();
-        let after = self
-            .0
+        self.0
             .db
             .write(move |tx| Box::pin(async move { sagas.order_in(tx, id, order, actor, &reason).await }))
-            .await?;
-        self.wake();
-        Ok(after)
+            .await
+    }
+
+    /// What a stuck saga waited for has come: it is retried, as an operator would.
+    pub(super) async fn revive(&self, tx: &Tx, id: Uuid) -> Result<bool, DbError> {
+        let stuck = find_locked(tx, id).await?.is_some_and(|saga| saga.state() == Some(State::Stuck));
+        if !stuck {
+            return Ok(false);
+        }
+        match self.order_in(tx, id, Order::Retry, None, "what it waited for has come").await {
+            Ok(_) => Ok(true),
+            Err(problem) if problem.status() < 500 => Ok(true),
+            Err(problem) => Err(DbError::Failed(anyhow::anyhow!("a stuck saga was not retried: {}", problem.code.code))),
+        }
     }
 
     async fn order_in(
@@ -99,6 +109,7 @@ impl Sagas {
         };
         let due = Due { owner: None, due_ms: now_ms, signals: 0, now_ms };
         store::append(tx, &write, &due).await?;
+        tx.mark_published();
         let told_before = store::told(before.state().unwrap_or(State::Running), &before.step);
         let entry = audit::Entry {
             actor,

@@ -43,7 +43,7 @@ impl Sagas {
                 continue;
             }
             // Why before the look: what is committed after it must not be missed.
-            let (woken, published) = (self.0.woken.notified(), self.0.db.published());
+            let published = self.0.db.published();
             let pause_ms = match self.take_due(free, &mut working, &stop).await {
                 Ok(0) => self.pause_ms().await,
                 Ok(_) => continue,
@@ -53,7 +53,6 @@ impl Sagas {
                 }
             };
             tokio::select! {
-                () = woken => {}
                 () = published => {}
                 () = tokio::time::sleep(Duration::from_millis(pause_ms.unsigned_abs())) => {}
                 () = stop.cancelled() => {}

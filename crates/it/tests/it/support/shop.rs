@@ -91,7 +91,7 @@ impl Shop {
 
     /// One click.
     pub async fn claim(&self, offer: OfferId, user: UserId, want: &str) -> Result<Claimed, Problem> {
-        self.admission.claim(offer, self.request(user, want)).await
+        self.admission.claim(offer, self.request(user, want), Vec::new()).await
     }
 
     /// A click with an idempotency key; `body` stands for what was asked.
@@ -125,7 +125,7 @@ impl Shop {
     }
 
     pub async fn assign(&self, offer: OfferId, user: UserId, want: &str) -> Result<Claimed, Problem> {
-        self.admission.assign(offer, organiser(), "a guest", self.request(user, want)).await
+        self.admission.assign(offer, organiser(), "a guest", self.request(user, want), Vec::new()).await
     }
 
     pub async fn hand(&self, offer: OfferId, change: HandChange) -> Result<platform::admission::OfferView, Problem> {
