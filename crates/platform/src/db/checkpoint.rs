@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -23,21 +24,25 @@ pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: Pa
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        match db.upgrade() {
-            Some(db) if !db.writer.get_sqlite_connection_pool().is_closed() => {}
+        let copying = match db.upgrade() {
+            Some(db) if !db.writer.get_sqlite_connection_pool().is_closed() => db.snapshots.load(Ordering::SeqCst) > 0,
             _ => break,
-        }
+        };
         let bytes = tokio::fs::metadata(&log).await.map_or(0, |log| log.len());
         if bytes >= WAL_BYTES_MIN {
-            checkpoint(&pool, bytes).await;
+            checkpoint(&pool, bytes, copying).await;
         }
     }
     pool.close().await;
 }
 
-async fn checkpoint(pool: &SqlitePool, bytes: u64) {
-    let pragma =
-        if bytes >= WAL_BYTES_MAX { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+async fn checkpoint(pool: &SqlitePool, bytes: u64, copying: bool) {
+    // Why not while a backup copies: emptying waits for its snapshot, and the writer would wait with it.
+    let pragma = if bytes >= WAL_BYTES_MAX && !copying {
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    } else {
+        "PRAGMA wal_checkpoint(PASSIVE)"
+    };
     if let Err(error) = sqlx::query(pragma).execute(pool).await {
         // The log keeps everything meanwhile; it only grows.
         tracing::warn!(%error, log.bytes = bytes, "the write-ahead log could not be moved into the database file");
