@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use gateway::Gateway;
 use payments::sandbox::Sandbox;
+use platform::admission::Admission;
 use platform::db::{Clock, Db, DbError};
 use platform::events::{self, Consumer};
 use platform::http::{edge, note_route};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::backup;
 use crate::config::Config;
 use crate::directory::DataDir;
 use crate::socket;
@@ -70,7 +72,11 @@ impl Yard {
         let clock = Clock::default();
         let contexts::Opened { services, gateway, revocations, peers, sandbox } =
             contexts::open(dir.path(), config, &clock).await?;
+        let offers: Vec<Admission> = services.iter().filter_map(|service| service.offers.clone()).collect();
+        backup::begin_logs_anew(dir.path(), &offers).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
+        let files = databases.iter().cloned().chain(sandbox.as_ref().map(|sandbox| sandbox.db().clone())).collect();
+        let backups = backup::routes(backup::State { data_dir: dir.path().to_owned(), files, offers });
         let api = OpenApiRouter::with_openapi(operating::addresses());
         let mut parts = Parts { api, ..Parts::default() };
         for service in services {
@@ -89,7 +95,7 @@ impl Yard {
         Ok(Yard {
             dir,
             router: behind_the_edge(behind_the_gateway(routes, &gateway)),
-            commands: behind_the_edge(with_fallbacks(parts.commands)),
+            commands: behind_the_edge(with_fallbacks(parts.commands)).merge(backups),
             openapi,
             databases,
             consumers: parts.consumers,
