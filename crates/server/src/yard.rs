@@ -70,10 +70,10 @@ impl Yard {
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
         let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened { services, gateway, revocations, peers, sandbox } =
+        let contexts::Opened { services, gateway, revocations, peers, sandbox, shared } =
             contexts::open(dir.path(), config, &clock).await?;
         let offers: Vec<Admission> = services.iter().filter_map(|service| service.offers.clone()).collect();
-        backup::begin_logs_anew(dir.path(), &offers).await?;
+        backup::begin_logs_anew(dir.path(), shared.as_ref(), &offers).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let files = databases.iter().cloned().chain(sandbox.as_ref().map(|sandbox| sandbox.db().clone())).collect();
         let backups = backup::routes(backup::State { data_dir: dir.path().to_owned(), files, offers });

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use kernel::UtcTime;
 use platform::admission::Admission;
+use platform::db::Db;
+use platform::incarnation;
 use serde::Serialize;
 
 use super::draft::Draft;
@@ -83,14 +85,20 @@ fn copy(backup: &Path, listed: &Listed, draft: &Path) -> Result<()> {
 
 /// Before a yard answers anybody: where it was restored, the logs of its offers begin anew. Answers how many.
 ///
-/// A crash in between changes nothing: the marker goes once every offer is marked in its database, and before the first
-/// of them begins anew.
-pub async fn begin_logs_anew(data_dir: &Path, offers: &[Admission]) -> Result<u64> {
+/// A directory shows it by its marker, a PostgreSQL database (`shared`) by another incarnation. A crash in between changes
+/// nothing: that sign goes once every offer is marked in its database, and before the first of them begins anew.
+pub async fn begin_logs_anew(data_dir: &Path, shared: Option<&Db>, offers: &[Admission]) -> Result<u64> {
     let marker = data_dir.join(MARKER);
     if marker.exists() {
         mark(offers).await?;
         let removed = std::fs::remove_file(&marker).and_then(|()| File::open(data_dir)?.sync_all());
         removed.with_context(|| format!("cannot remove {}", marker.display()))?;
+    }
+    if let Some(db) = shared
+        && let Some(name) = incarnation::another(db).await.context("the database's incarnation")?
+    {
+        mark(offers).await?;
+        incarnation::remember(db, &name).await.context("the database's incarnation")?;
     }
     begin_marked(offers).await
 }

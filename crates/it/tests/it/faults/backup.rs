@@ -9,6 +9,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use server::verify::Place;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 use super::crowd::Crowd;
@@ -293,4 +294,39 @@ async fn told(site: &Site) {
     crowd.ask(&yard, 0..60).await;
     let report = crowd.check(&yard).await;
     assert_eq!((report.open.held, report.claims), (40, 60));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copied_postgres_shows_by_itself_that_it_is_another() {
+    postgres(copied).await;
+}
+
+async fn copied(site: &Site) {
+    let home = Home::on(site);
+    let yard = home.serve().await;
+    let admin = home.admin(&yard, "boss").await;
+    let mut crowd = Crowd::gather(&yard, &admin, 60, 40).await;
+    crowd.ask(&yard, 0..30).await;
+    assert!(yard.terminate().await.success());
+    let yard = home.serve().await;
+    crowd.check(&yard).await;
+    assert!(yard.terminate().await.success());
+
+    // What pg_dump and pg_restore would make of it.
+    let (server, name) = site.url().rsplit_once('/').unwrap();
+    let copy = format!("{name}_copy");
+    let mut owner = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    owner.execute(AssertSqlSafe(format!("CREATE DATABASE {copy} TEMPLATE {name}"))).await.unwrap();
+    let elsewhere = Home::on_postgres(&format!("{server}/{copy}"));
+    crowd.continued();
+    for _ in 0..2 {
+        let yard = elsewhere.serve().await;
+        crowd.check(&yard).await;
+        assert!(yard.terminate().await.success());
+    }
+    let yard = elsewhere.serve().await;
+    crowd.ask(&yard, 0..60).await;
+    assert_eq!(crowd.check(&yard).await.open.held, 40);
+    drop(yard);
+    owner.execute(AssertSqlSafe(format!("DROP DATABASE {copy} WITH (FORCE)"))).await.unwrap();
 }
