@@ -7,6 +7,7 @@
 //! Invariant: offers are marked all at once and unmarked one by one, in the transaction that begins the new log. However
 //! often the process dies in between, one restore gives an offer one new log.
 
+use kernel::OfferId;
 use orderlog::{Frontier, origin};
 use uuid::Uuid;
 
@@ -100,5 +101,7 @@ async fn begin_anew(shared: &Shared, offer: Uuid) -> Result<bool, DbError> {
     };
     tx.write_sets(&[next_head, batch, log]).await?;
     tx.commit().await?;
+    // From here on nobody is told again, out of memory, what the old log said.
+    shared.offer(OfferId(offer)).see(head);
     Ok(true)
 }
