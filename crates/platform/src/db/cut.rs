@@ -42,7 +42,7 @@ pub async fn cut(databases: &[Db]) -> Result<Cut, DbError> {
     let held = join_all(databases.iter().map(hold)).await;
     let held = held.into_iter().collect::<Result<Vec<_>, _>>()?;
     let at_ms = databases.first().map_or_else(super::clock::process_now_ms, |db| db.clock().now_ms());
-    let begun = try_join_all(snapshots.iter_mut().map(Snapshot::begin)).await;
+    let begun = begin(&mut snapshots).await;
     let since = held.iter().map(|(_, since)| *since).min();
     drop(held);
     let held = since.map_or(Duration::ZERO, |since| since.elapsed());
@@ -54,8 +54,15 @@ pub async fn cut(databases: &[Db]) -> Result<Cut, DbError> {
 /// The same of files that nobody has open.
 pub async fn cut_files(files: &[PathBuf]) -> Result<Cut, DbError> {
     let mut snapshots = try_join_all(files.iter().map(|file| Snapshot::of_file(file))).await?;
-    try_join_all(snapshots.iter_mut().map(Snapshot::begin)).await?;
+    begin(&mut snapshots).await?;
     Ok(Cut { at_ms: super::clock::process_now_ms(), held: Duration::ZERO, snapshots })
+}
+
+async fn begin(snapshots: &mut [Snapshot]) -> Result<(), DbError> {
+    for snapshot in snapshots {
+        snapshot.begin().await?;
+    }
+    Ok(())
 }
 
 /// What one file held at the moment of the cut, for as long as this lives.
@@ -213,11 +220,22 @@ mod tests {
         rows.into_iter().map(|(n,): (i64,)| n).collect()
     }
 
+    /// So many files lie between the two that are compared that commits would go by while their snapshots begin.
+    const BETWEEN: [&str; 24] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v",
+        "w", "x",
+    ];
+
     /// Writes each number to `first`, then to `second`: whatever moment is cut, they differ by one at most.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_cut_is_of_one_moment_whatever_is_written() {
         let dir = tempfile::tempdir().expect("a directory");
         let (first, second) = (table("first", dir.path()).await, table("second", dir.path()).await);
+        let mut all = vec![first.clone()];
+        for name in BETWEEN {
+            all.push(table(name, dir.path()).await);
+        }
+        all.push(second.clone());
         let done = Arc::new(AtomicBool::new(false));
         let writing = tokio::spawn({
             let (first, second, done) = (first.clone(), second.clone(), done.clone());
@@ -233,11 +251,12 @@ mod tests {
         });
         let mut sizes = Vec::new();
         for round in 0..10 {
-            let cut = cut(&[first.clone(), second.clone()]).await.expect("a cut");
+            let cut = cut(&all).await.expect("a cut");
             // Much is written between the cut and its copies.
             tokio::time::sleep(Duration::from_millis(20)).await;
             let mut copies = Vec::new();
-            for snapshot in cut.snapshots {
+            let compared = ["first", "second"];
+            for snapshot in cut.snapshots.into_iter().filter(|snapshot| compared.contains(&snapshot.name())) {
                 let target = dir.path().join(format!("{}-{round}.copy", snapshot.name()));
                 snapshot.copy_to(&target).await.expect("copied");
                 copies.push(numbers(&target).await);
@@ -259,7 +278,7 @@ mod tests {
         let taken = dir.path().join("taken");
         std::fs::write(&taken, "mine").expect("written");
         let snapshot = cut(&[db]).await.expect("a cut").snapshots.remove(0);
-        let error = snapshot.copy_to(&taken).await.err().expect("refused");
+        let error = snapshot.copy_to(&taken).await.expect_err("refused");
         assert!(matches!(error, DbError::Unavailable(_)), "{error:?}");
         assert_eq!(std::fs::read(&taken).expect("read"), b"mine");
     }
