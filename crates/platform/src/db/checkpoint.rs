@@ -9,11 +9,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use super::Inner;
 
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// SQLite's own threshold, 1,000 pages: below it a checkpoint costs more than a longer log.
 const WAL_BYTES_MIN: u64 = 4 << 20;
 /// A log that never found a quiet moment to begin anew is emptied while the writer waits a little.
-const WAL_BYTES_MAX: u64 = 128 << 20;
+pub(super) const WAL_BYTES_MAX: u64 = 128 << 20;
 
 /// Checkpoints the database of `file` for as long as its [`super::Db`] lives and is open.
 pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: PathBuf) {

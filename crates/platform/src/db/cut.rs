@@ -271,6 +271,32 @@ mod tests {
         assert_eq!(first.0.snapshots.load(Ordering::SeqCst), 0, "nothing is pinned any more");
     }
 
+    /// Emptying a large log waits for the oldest snapshot, and writers wait for that.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_large_log_stops_no_writer_while_a_copy_is_made() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let db = table("large", dir.path()).await;
+        let cut = cut(&[db.clone()]).await.expect("a cut");
+        let fill = "INSERT INTO t VALUES ($1, zeroblob(4194304))";
+        for n in 1_000_000..1_000_040 {
+            let written = db.write(move |tx| Box::pin(async move { tx.run(fill, args![n]).await })).await;
+            written.expect("filled");
+        }
+        let log = std::fs::metadata(dir.path().join("large.db-wal")).expect("a log").len();
+        assert!(log > crate::db::checkpoint::WAL_BYTES_MAX, "a large log: {log}");
+        let (since, mut slowest) = (Instant::now(), Duration::ZERO);
+        for n in 0.. {
+            let started = Instant::now();
+            insert(&db, n).await.expect("written");
+            slowest = slowest.max(started.elapsed());
+            if since.elapsed() > 4 * crate::db::checkpoint::LOOK {
+                break;
+            }
+        }
+        assert!(slowest < Duration::from_secs(2), "a writer waited for {slowest:?}");
+        drop(cut);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_copy_replaces_nothing_and_says_what_is_wrong() {
         let dir = tempfile::tempdir().expect("a directory");
