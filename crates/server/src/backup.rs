@@ -71,7 +71,7 @@ pub struct Made {
 /// Says where no yard is.
 pub fn ensure_yard(data_dir: &Path) -> Result<()> {
     let is_yard = data_dir.join(YARD_NAME).is_file();
-    ensure!(is_yard, "{} is not the data directory of a yard: it has no {YARD_NAME}", data_dir.display());
+    ensure!(is_yard, "{} is not the data directory of a yard on SQLite: it has no {YARD_NAME}", data_dir.display());
     Ok(())
 }
 

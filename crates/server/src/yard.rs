@@ -52,6 +52,7 @@ pub struct Yard {
     /// A payment provider of this process, until it runs.
     sandbox: Mutex<Option<Sandbox>>,
     clock: Clock,
+    logs_begun: u64,
     telemetry: Telemetry,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -73,7 +74,7 @@ impl Yard {
         let contexts::Opened { services, gateway, revocations, peers, sandbox, shared } =
             contexts::open(dir.path(), config, &clock).await?;
         let offers: Vec<Admission> = services.iter().filter_map(|service| service.offers.clone()).collect();
-        backup::begin_logs_anew(dir.path(), shared.as_ref(), &offers).await?;
+        let logs_begun = backup::begin_logs_anew(dir.path(), shared.as_ref(), &offers).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
         let files = databases.iter().cloned().chain(sandbox.as_ref().map(|sandbox| sandbox.db().clone())).collect();
         let backups = backup::routes(backup::State { data_dir: dir.path().to_owned(), files, offers });
@@ -105,6 +106,7 @@ impl Yard {
             peers,
             sandbox: Mutex::new(sandbox),
             clock,
+            logs_begun,
             telemetry,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -194,6 +196,11 @@ impl Yard {
     /// The clock of all its parts.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// How many order logs began anew when it was opened, because it was restored.
+    pub fn logs_begun(&self) -> u64 {
+        self.logs_begun
     }
 
     /// Was everything that was published also taken by everybody?

@@ -276,7 +276,7 @@ mod tests {
     async fn a_large_log_stops_no_writer_while_a_copy_is_made() {
         let dir = tempfile::tempdir().expect("a directory");
         let db = table("large", dir.path()).await;
-        let cut = cut(&[db.clone()]).await.expect("a cut");
+        let cut = cut(std::slice::from_ref(&db)).await.expect("a cut");
         let fill = "INSERT INTO t VALUES ($1, zeroblob(4194304))";
         for n in 1_000_000..1_000_040 {
             let written = db.write(move |tx| Box::pin(async move { tx.run(fill, args![n]).await })).await;

@@ -52,10 +52,11 @@ pub async fn run(args: RestoreArgs) -> Result<Exit> {
 
 const RESTORED_EXAMPLES: &str = "Examples:
   madang restored --data-dir /srv/yard                      the files were put back by a snapshot of the disk
-  MADANG__DB__URL=postgres://… madang restored              pg_restore, recovery to a point in time, or a promoted replica
+  MADANG__DB__URL=postgres://… madang restored              a replica was promoted while the yard went on
 
-Needed only where something else than `madang restore` brought an older state back. The order log of each offer begins
-anew, at once, and says which leaves of the old one it continues. Works while a yard runs, and without one.
+Needed only where something else than `madang restore` brought an older state back, and a start could not tell (on
+PostgreSQL it can: docs/backup.md). The order log of each offer begins anew, at once, and says which leaves of the old one
+it continues. Works while a yard runs, and without one.
 
 Exit code: 0 well, 1 failed, 2 usage.";
 
@@ -75,7 +76,11 @@ pub async fn run_restored(args: RestoredArgs) -> Result<Exit> {
         ensure_yard(&args.yard.data_dir)?;
     }
     let reach = Reach::open(&args.yard.data_dir, config).await?;
-    let answer = reach.send(Method::POST, "/restored", &json!({})).await;
+    let answer = match &reach {
+        // It showed by itself, and was seen to.
+        Reach::Here(yard) if yard.logs_begun() > 0 => Ok(json!({ "logs": yard.logs_begun() })),
+        _ => reach.send(Method::POST, "/restored", &json!({})).await,
+    };
     reach.close().await;
     let answer = answer?;
     if args.json {

@@ -188,8 +188,8 @@ async fn nothing_is_overwritten_and_what_cannot_be_done_is_told() {
     assert_eq!(list(files.path()), ["backup"], "nothing is left of it");
 
     let nothing = Home::new();
-    nothing.run(["backup", &target]).await.refused(1, &["is not the data directory of a yard"]);
-    nothing.run(["restored"]).await.refused(1, &["is not the data directory of a yard"]);
+    nothing.run(["backup", &target]).await.refused(1, &["is not the data directory of a yard on SQLite"]);
+    nothing.run(["restored"]).await.refused(1, &["is not the data directory of a yard on SQLite"]);
     assert!(!nothing.data().exists(), "nothing was made");
     home.run(["restore", &target]).await.refused(1, &["is not empty"]);
     nothing.run(["restore", "/nonexistent"]).await.refused(1, &["/nonexistent is no backup"]);
@@ -319,6 +319,9 @@ async fn copied(site: &Site) {
     owner.execute(AssertSqlSafe(format!("CREATE DATABASE {copy} TEMPLATE {name}"))).await.unwrap();
     let elsewhere = Home::on_postgres(&format!("{server}/{copy}"));
     crowd.continued();
+    // Said as well: once is enough.
+    let told = elsewhere.run(["restored", "--json"]).await.must(0).json();
+    assert_eq!(told, json!({ "logs": 1 }));
     for _ in 0..2 {
         let yard = elsewhere.serve().await;
         crowd.check(&yard).await;
