@@ -99,6 +99,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         commands: create_admin::routes(app.clone()),
         consumers: Vec::new(),
         jobs: vec![jobs::cleaning(app.db.clone())],
+        offers: None,
         sagas: None,
     })
 }

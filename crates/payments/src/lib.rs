@@ -86,6 +86,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         commands: Router::new(),
         consumers: Vec::new(),
         jobs: jobs::jobs(&app),
+        offers: None,
         sagas: None,
     })
 }

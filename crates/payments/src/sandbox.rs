@@ -112,6 +112,11 @@ impl Sandbox {
         Ok(Sandbox { shared, listener: platform::http::bind(address)? })
     }
 
+    /// Its books.
+    pub fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
     /// Where it listens.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()

@@ -13,6 +13,7 @@ mod docs;
 mod event;
 mod jobs;
 mod log;
+mod restored;
 mod routes;
 mod rows;
 mod sequencer;

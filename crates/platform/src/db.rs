@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod clock;
+mod cut;
 mod error;
 mod group;
 mod migrate;
@@ -23,6 +24,7 @@ use sea_orm::{SqliteTransactionMode, TransactionOptions};
 use tokio::sync::Notify;
 
 pub use clock::{Clock, ClockJump};
+pub use cut::{Cut, Snapshot, cut, cut_files};
 pub use error::DbError;
 pub use migrate::{Migration, migrate};
 pub use open::{DbOptions, open};
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     pub published: Notify,
     /// SQLite only: who shares the next commit.
     pub writers: group::Writers,
+    /// SQLite only: snapshots that a backup still copies.
+    pub snapshots: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod config;
 pub mod db;
 pub mod events;
 pub mod http;
+pub mod incarnation;
 pub mod jobs;
 pub mod keys;
 pub mod lease;

@@ -3,6 +3,7 @@
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::admission::Admission;
 use crate::db::{Db, DbError, Migration, Query, args, migrate};
 use crate::events::Consumer;
 use crate::http::IDEMPOTENCY_KEPT_MS;
@@ -21,6 +22,8 @@ pub struct Service {
     pub commands: Router,
     pub consumers: Vec<Consumer>,
     pub jobs: Vec<Job>,
+    /// Where the context sells; in a restored yard their logs begin anew.
+    pub offers: Option<Admission>,
     /// Where the context has sagas: run in every process, all the time.
     pub sagas: Option<Sagas>,
 }

@@ -44,6 +44,9 @@ pub struct OfferBody {
     pub offer_id: OfferId,
     /// The name of its newest order log.
     pub origin: String,
+    /// Counts the logs of this offer from 1. A later one was begun anew after a restore and says which leaves of the one
+    /// before it follows; all of them are below `logs/{k}`.
+    pub log_no: u32,
     /// The path below which the order log is.
     pub prefix: String,
     /// `scheduled`, `open`, `paused`, `sold_out` or `closed`.
@@ -166,6 +169,7 @@ impl OfferBody {
         Self {
             offer_id: view.offer_id,
             origin: origin(&view.base, view.log_no),
+            log_no: view.log_no,
             prefix: format!("/api/v1/races/{race}/offer"),
             state: view.state().to_owned(),
             version: view.version,

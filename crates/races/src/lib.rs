@@ -88,6 +88,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
     store::PEOPLE.create(&db).await?;
     let admission = Admission::new(db.clone(), offer_keys, Arc::new(rows::RegistrationRows));
     let sagas = Sagas::new(db.clone());
+    let offers = Some(admission.clone());
     let races = Races(Arc::new(Inner { db: db.clone(), clock, peers, admission, config, sales: sale::Sales::new() }));
     Ok(Service {
         name: "races",
@@ -97,6 +98,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         commands: commands::routes(&races).merge(platform::saga::command_routes("races", &sagas)),
         consumers: events::consumers(&races),
         jobs: jobs::jobs(&races),
+        offers,
         sagas: Some(sagas),
     })
 }

@@ -24,7 +24,8 @@ pub struct RegistrationBody {
     pub sequence: i64,
     /// The index of its leaf in the order log.
     pub log_index: i64,
-    /// The proof of that leaf (C2SP tlog-proof@v1), in the answer to a claim; afterwards at `offer/receipts/{log_index}`.
+    /// The proof of that leaf (C2SP tlog-proof@v1), in the answer to a claim; afterwards at `offer/receipts/{log_index}`,
+    /// or below `offer/logs/{k}` where the log began anew since.
     pub receipt: Option<String>,
     /// Base64 of the key that shows whose pseudonym the leaf holds; shown to its owner only.
     pub person_key: Option<String>,

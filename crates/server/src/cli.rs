@@ -3,12 +3,14 @@
 //! Exit codes: 0 it went well (or is true), 1 it did not (or is false), 2 it was asked wrongly.
 
 mod admin;
+mod backup;
 mod config;
 mod doctor;
 mod migrate;
 mod offer;
 mod openapi;
 mod rehearse;
+mod restore;
 mod saga;
 mod sandbox;
 mod serve;
@@ -68,6 +70,12 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Runs the payment provider that takes no money, for a yard of several processes.
     Sandbox(sandbox::SandboxArgs),
+    /// Copies the yard as it is at one moment, also while it runs.
+    Backup(backup::BackupArgs),
+    /// Makes a yard out of a backup.
+    Restore(restore::RestoreArgs),
+    /// Says that an older state was brought back by other means.
+    Restored(restore::RestoredArgs),
     /// Prints the OpenAPI document of this version.
     Openapi(openapi::OpenapiArgs),
 }
@@ -116,6 +124,9 @@ async fn run(cli: Cli, extra: Option<Router>) -> Result<Exit> {
         Command::Config(args) => config::run(args),
         Command::Migrate(args) => migrate::run(args).await,
         Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => restore::run(args).await,
+        Command::Restored(args) => restore::run_restored(args).await,
         Command::Openapi(args) => openapi::run(args).await,
     }
 }

@@ -3,6 +3,7 @@
 //! Owns: start and stop, the data directory, the command socket, the operating routes, the tools of the operator.
 //! Invariant: no business rule; whatever a command changes goes through the context's own use case.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod directory;

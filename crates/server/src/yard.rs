@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use gateway::Gateway;
 use payments::sandbox::Sandbox;
+use platform::admission::Admission;
 use platform::db::{Clock, Db, DbError};
 use platform::events::{self, Consumer};
 use platform::http::{edge, note_route};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::backup;
 use crate::config::Config;
 use crate::directory::DataDir;
 use crate::socket;
@@ -50,6 +52,7 @@ pub struct Yard {
     /// A payment provider of this process, until it runs.
     sandbox: Mutex<Option<Sandbox>>,
     clock: Clock,
+    logs_begun: u64,
     telemetry: Telemetry,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -68,9 +71,13 @@ impl Yard {
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
         let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened { services, gateway, revocations, peers, sandbox } =
+        let contexts::Opened { services, gateway, revocations, peers, sandbox, shared } =
             contexts::open(dir.path(), config, &clock).await?;
+        let offers: Vec<Admission> = services.iter().filter_map(|service| service.offers.clone()).collect();
+        let logs_begun = backup::begin_logs_anew(dir.path(), shared.as_ref(), &offers).await?;
         let databases: Vec<Db> = services.iter().map(|service| service.db.clone()).collect();
+        let files = databases.iter().cloned().chain(sandbox.as_ref().map(|sandbox| sandbox.db().clone())).collect();
+        let backups = backup::routes(backup::State { data_dir: dir.path().to_owned(), files, offers });
         let api = OpenApiRouter::with_openapi(operating::addresses());
         let mut parts = Parts { api, ..Parts::default() };
         for service in services {
@@ -89,7 +96,7 @@ impl Yard {
         Ok(Yard {
             dir,
             router: behind_the_edge(behind_the_gateway(routes, &gateway)),
-            commands: behind_the_edge(with_fallbacks(parts.commands)),
+            commands: behind_the_edge(with_fallbacks(parts.commands)).merge(backups),
             openapi,
             databases,
             consumers: parts.consumers,
@@ -99,6 +106,7 @@ impl Yard {
             peers,
             sandbox: Mutex::new(sandbox),
             clock,
+            logs_begun,
             telemetry,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -188,6 +196,11 @@ impl Yard {
     /// The clock of all its parts.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// How many order logs began anew when it was opened, because it was restored.
+    pub fn logs_begun(&self) -> u64 {
+        self.logs_begun
     }
 
     /// Was everything that was published also taken by everybody?

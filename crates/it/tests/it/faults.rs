@@ -2,6 +2,7 @@
 //!
 //! The program under test is `target/<profile>/madang`, made by `cargo build` before the tests.
 
+mod backup;
 mod crowd;
 mod disk;
 mod kill;

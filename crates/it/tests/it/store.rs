@@ -12,3 +12,4 @@ mod line;
 mod mixed;
 mod power;
 mod processes;
+mod restored;

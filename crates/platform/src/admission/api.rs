@@ -231,6 +231,15 @@ impl Admission {
         }
     }
 
+    /// The receipt of a claim's leaf, in whichever log of the offer it was made.
+    async fn receipt_of(&self, offer: OfferId, claim: &admission::Claim) -> Result<Option<String>, Problem> {
+        let log_no = super::log::of_claim(&self.0.db, offer.0, claim.seq).await?;
+        match super::log::head(&self.0, offer.0, Some(log_no)).await? {
+            Some(head) => Ok(head.receipt(&self.0, offer.0, claim.log_index).await?),
+            None => Ok(None),
+        }
+    }
+
     /// The key that shows a person his own pseudonym in an offer, base64.
     pub fn person_key(&self, offer: OfferId, user: UserId) -> String {
         encode_key(&self.0.keys.person(offer, user).1)
@@ -296,10 +305,11 @@ impl Admission {
             other => return Err(refused(other)),
         };
         debug_assert_eq!(claim.person, input.person);
-        let receipt = match sealed.and_then(|sealed| sealed.receipt(claim.log_index)) {
-            Some(receipt) => Some(receipt),
-            None => self.receipt(offer, claim.log_index).await?,
-        };
+        let receipt =
+            match sealed.filter(|sealed| sealed.made(claim)).and_then(|sealed| sealed.receipt(claim.log_index)) {
+                Some(receipt) => Some(receipt),
+                None => self.receipt_of(offer, claim).await?,
+            };
         let view = self.view_of(offer, claim, sealed).await?;
         Ok(Claimed { fresh, claim: view, receipt, person_key: encode_key(key) })
     }
@@ -311,7 +321,7 @@ impl Admission {
         claim: &admission::Claim,
         sealed: Option<&Sealed>,
     ) -> Result<ClaimView, DbError> {
-        let in_batch = sealed.filter(|sealed| claim.log_index >= sealed.first_index);
+        let in_batch = sealed.filter(|sealed| sealed.made(claim));
         let position = match (claim.state, in_batch) {
             (admission::ClaimState::Waitlisted, Some(sealed)) => Some(sealed.position(claim.seq)),
             (admission::ClaimState::Waitlisted, None) => {

@@ -54,6 +54,13 @@ pub(super) async fn head(shared: &Shared, offer: Uuid, log_no: Option<u32>) -> R
     Ok(Some(LogHead { origin: origin(&base, newest), log_no: newest, frontier }))
 }
 
+/// Which log of the offer holds the leaf of the claim of this number.
+pub(super) async fn of_claim(db: &Db, offer: Uuid, seq: u64) -> Result<u32, DbError> {
+    let sql = "SELECT coalesce(max(log_no), 1) FROM offer_log WHERE offer_id = $1 AND first_seq <= $2";
+    let row = db.one::<(i64,)>(sql, args![offer, as_i64(seq)]).await?;
+    Ok(row.and_then(|(log_no,)| u32::try_from(log_no).ok()).unwrap_or(1))
+}
+
 /// The head of a log that another continues: all its committed leaves.
 async fn ended(shared: &Shared, offer: Uuid, base: &str, log_no: u32) -> Result<LogHead, DbError> {
     let sql = "SELECT coalesce(max(first_index + count), 0) FROM log_batch WHERE offer_id = $1 AND log_no = $2";

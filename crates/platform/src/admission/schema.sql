@@ -87,3 +87,17 @@ CREATE TABLE log_node (
     hash BYTES NOT NULL,
     PRIMARY KEY (offer_id, log_no, level, n)
 ) KEYED;
+
+-- An offer's later logs: claims numbered from `first_seq` on have their leaf in this log or one after it.
+CREATE TABLE offer_log (
+    offer_id UUID NOT NULL,
+    log_no INT NOT NULL,
+    first_seq INT NOT NULL,
+    begun_ms INT NOT NULL,
+    PRIMARY KEY (offer_id, log_no)
+) KEYED;
+
+-- Offers of a restored store whose log is still to begin anew.
+CREATE TABLE offer_restored (
+    offer_id UUID PRIMARY KEY
+) KEYED;

@@ -59,12 +59,19 @@ pub(super) struct Sealed {
     pub appended: Appended,
     pub checkpoint: String,
     pub first_index: u64,
+    /// Number of the first claim it made, above all others where it made none.
+    pub first_seq: u64,
     pub lines: Vec<String>,
     /// Waiting claims at the end of the batch, for the positions of its own.
     pub waiting_new: Vec<u64>,
 }
 
 impl Sealed {
+    /// Whether the claim was made in this batch. Its index does not tell: it may be one of an older log.
+    pub fn made(&self, claim: &admission::Claim) -> bool {
+        claim.seq >= self.first_seq
+    }
+
     /// The receipt of a leaf of this batch.
     pub fn receipt(&self, index: u64) -> Option<String> {
         let line = self.lines.get(usize::try_from(index.checked_sub(self.first_index)?).ok()?)?;
@@ -516,7 +523,9 @@ fn seal(
         decided.was.is_none() && decided.claim.state == admission::ClaimState::Waitlisted
     };
     let waiting_new = decision.changed.iter().filter(waiting).map(|decided| decided.claim.seq).collect();
-    Sealed { head, appended, checkpoint, first_index, lines, waiting_new }
+    let made = |decided: &admission::Decided| decided.was.is_none().then_some(decided.claim.seq);
+    let first_seq = decision.changed.iter().filter_map(made).min().unwrap_or(u64::MAX);
+    Sealed { head, appended, checkpoint, first_index, first_seq, lines, waiting_new }
 }
 
 impl Offer {

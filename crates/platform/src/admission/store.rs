@@ -243,6 +243,24 @@ impl OfferTx {
         Ok(rows.into_iter().map(|(first, leaves)| (first.unsigned_abs(), leaves)).collect())
     }
 
+    /// Writes row sets, a statement each; answers how many rows that were.
+    pub async fn write_sets(&mut self, sets: &[RowSet]) -> Result<u64, DbError> {
+        let mut rows = 0;
+        for set in sets {
+            rows += match self {
+                Self::Sqlite(tx) => {
+                    let sql = AssertSqlSafe(set.sql(Kind::Sqlite, 1));
+                    sqlx::query(sql).bind(set.json()).execute(&mut **tx).await?.rows_affected()
+                }
+                Self::Postgres(tx) => {
+                    let sql = AssertSqlSafe(set.sql(Kind::Postgres, 1));
+                    set.bind(sqlx::query(sql)).execute(&mut **tx).await?.rows_affected()
+                }
+            };
+        }
+        Ok(rows)
+    }
+
     /// Writes the new head, the log batch and every row set: one statement each on SQLite, one CTE on PostgreSQL.
     pub async fn write(&mut self, batch: &BatchWrite<'_>) -> Result<(), DbError> {
         let changed = match self {

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use super::Inner;
 
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// SQLite's own threshold, 1,000 pages: below it a checkpoint costs more than a longer log.
 const WAL_BYTES_MIN: u64 = 4 << 20;
 /// A log that never found a quiet moment to begin anew is emptied while the writer waits a little.
-const WAL_BYTES_MAX: u64 = 128 << 20;
+pub(super) const WAL_BYTES_MAX: u64 = 128 << 20;
 
 /// Checkpoints the database of `file` for as long as its [`super::Db`] lives and is open.
 pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: PathBuf) {
@@ -23,21 +24,25 @@ pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: Pa
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        match db.upgrade() {
-            Some(db) if !db.writer.get_sqlite_connection_pool().is_closed() => {}
+        let copying = match db.upgrade() {
+            Some(db) if !db.writer.get_sqlite_connection_pool().is_closed() => db.snapshots.load(Ordering::SeqCst) > 0,
             _ => break,
-        }
+        };
         let bytes = tokio::fs::metadata(&log).await.map_or(0, |log| log.len());
         if bytes >= WAL_BYTES_MIN {
-            checkpoint(&pool, bytes).await;
+            checkpoint(&pool, bytes, copying).await;
         }
     }
     pool.close().await;
 }
 
-async fn checkpoint(pool: &SqlitePool, bytes: u64) {
-    let pragma =
-        if bytes >= WAL_BYTES_MAX { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+async fn checkpoint(pool: &SqlitePool, bytes: u64, copying: bool) {
+    // Why not while a backup copies: emptying waits for its snapshot, and the writer would wait with it.
+    let pragma = if bytes >= WAL_BYTES_MAX && !copying {
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    } else {
+        "PRAGMA wal_checkpoint(PASSIVE)"
+    };
     if let Err(error) = sqlx::query(pragma).execute(pool).await {
         // The log keeps everything meanwhile; it only grows.
         tracing::warn!(%error, log.bytes = bytes, "the write-ahead log could not be moved into the database file");

@@ -77,6 +77,7 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
         clock,
         published: Notify::new(),
         writers: Default::default(),
+        snapshots: Default::default(),
     });
     tokio::spawn(checkpoint::run(Arc::downgrade(&inner), options, file));
     Ok(Db(inner))
@@ -120,5 +121,6 @@ async fn postgres(name: &'static str, url: &str, clock: Clock) -> Result<Db, DbE
         clock,
         published: Notify::new(),
         writers: Default::default(),
+        snapshots: Default::default(),
     })))
 }

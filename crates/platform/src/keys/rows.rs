@@ -5,7 +5,8 @@ use super::{Keys, KeysError, LOG, PERSON, TICKET, TOKEN, WEBHOOK, fresh_key, fre
 use crate::db::{Db, Migration, Query, Tx, args};
 use crate::service::migrate_context;
 
-const MIGRATIONS: &[Migration] = &[Migration { name: "yard_0001_keys", sql: include_str!("../keys.sql") }];
+const MIGRATIONS: &[Migration] =
+    &[Migration { name: "yard_0001_keys", sql: include_str!("../keys.sql") }, crate::incarnation::MIGRATION];
 
 pub(super) async fn open(db: &Db, secret: Option<&str>, public_url: &str) -> Result<Keys, KeysError> {
     migrate_context(db, MIGRATIONS).await?;

@@ -32,6 +32,8 @@ fn wrong_usage_ends_with_two() {
         &["offer", "pause"],
         &["saga", "retry"],
         &["config"],
+        &["backup"],
+        &["restore"],
         &["nonsense"],
     ] {
         let code = main(["madang"].iter().chain(words).map(Into::into), None);

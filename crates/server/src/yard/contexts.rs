@@ -27,11 +27,17 @@ pub(super) struct Opened {
     pub peers: Peers,
     /// The provider that runs in this process, where it does.
     pub sandbox: Option<Sandbox>,
+    /// What all processes of the yard share, where there are several.
+    pub shared: Option<Db>,
 }
 
 pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Result<Opened> {
     let databases = databases(data_dir, &config);
-    let keys = keys(data_dir, &config, &databases, clock).await.context("the yard's keys")?;
+    let shared = match &databases {
+        DbOptions::Sqlite { .. } => None,
+        DbOptions::Postgres { .. } => Some(open("yard", &databases, clock).await?),
+    };
+    let keys = keys(data_dir, &config, shared.as_ref()).await.context("the yard's keys")?;
     let token_key = Arc::new(TokenKey::from_seed(keys.token));
     let offer_keys = Arc::new(OfferKeys {
         log: LogKey::from_seed(&keys.log),
@@ -73,7 +79,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         config: payments_config,
     });
     let payments = payments.await.context("payments")?;
-    return Ok(Opened { services: vec![identity, races, payments], gateway, revocations, peers, sandbox });
+    return Ok(Opened { services: vec![identity, races, payments], gateway, revocations, peers, sandbox, shared });
 
     async fn open(name: &'static str, databases: &DbOptions, clock: &Clock) -> Result<Db> {
         open_db(name, databases, clock).await.with_context(|| format!("the database of {name}"))
@@ -88,16 +94,10 @@ fn databases(data_dir: &Path, config: &Config) -> DbOptions {
 }
 
 /// Files for a yard of one process, rows for one of several.
-async fn keys(data_dir: &Path, config: &Config, databases: &DbOptions, clock: &Clock) -> Result<Keys> {
-    let public_url = &config.public_url;
-    match databases {
-        DbOptions::Sqlite { .. } => Ok(Keys::open(KeyStore::Files(data_dir), public_url).await?),
-        DbOptions::Postgres { .. } => {
-            let db = open_db("yard", databases, clock).await?;
-            let secret = Some(config.secret.expose().as_str()).filter(|secret| !secret.is_empty());
-            Ok(Keys::open(KeyStore::Rows { db: &db, secret }, public_url).await?)
-        }
-    }
+async fn keys(data_dir: &Path, config: &Config, shared: Option<&Db>) -> Result<Keys> {
+    let secret = Some(config.secret.expose().as_str()).filter(|secret| !secret.is_empty());
+    let store = shared.map_or(KeyStore::Files(data_dir), |db| KeyStore::Rows { db, secret });
+    Ok(Keys::open(store, &config.public_url).await?)
 }
 
 /// The configured key, or one made from the yard's key for webhooks: nobody but yard and sandbox ever sees it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,8 +49,11 @@ pub fn away(answers: &Answers) -> usize {
 }
 
 /// People of a rehearsal, and the memory of all they heard.
+#[derive(Clone)]
 pub struct Crowd {
     race: Uuid,
+    /// How many logs the offer has.
+    logs: usize,
     capacity: u32,
     tokens: Vec<String>,
     told: Vec<Option<Told>>,
@@ -67,7 +71,12 @@ impl Crowd {
     pub async fn gather(yard: &Serving, admin: &str, people: u32, capacity: u32) -> Crowd {
         let made = rehearse::Crowd::gather(&yard.url("/"), admin, people, capacity, TTL_S).await.unwrap();
         let tokens: Vec<String> = made.tokens().map(str::to_owned).collect();
-        Crowd { race: made.race_id, capacity, told: vec![None; tokens.len()], tokens }
+        Crowd { race: made.race_id, logs: 1, capacity, told: vec![None; tokens.len()], tokens }
+    }
+
+    /// From here on the offer has a further log: the yard was restored.
+    pub fn continued(&mut self) {
+        self.logs += 1;
     }
 
     pub fn race(&self) -> Uuid {
@@ -148,17 +157,23 @@ impl Crowd {
         let pool = &offer["pools"][0];
         assert_eq!(pool["taken"].as_u64(), Some(report.open.held), "{offer}");
         assert_eq!(pool["remaining"].as_u64(), Some(u64::from(self.capacity) - report.open.held), "{offer}");
-        assert_eq!(offer["size"].as_u64(), Some(report.logs[0].size), "{offer}");
+        assert_eq!(offer["size"].as_u64(), report.logs.last().map(|log| log.size), "{offer}");
+        assert_eq!(offer["log_no"].as_u64(), Some(self.logs as u64), "{offer}");
         assert!(self.placed() <= report.open.held, "somebody lost his place");
         report
     }
 
     /// Recomputes the sale from its log as a stranger would.
     pub async fn verify(&self, yard: &Serving) -> Report {
+        self.verify_with(yard, Vec::new(), None).await
+    }
+
+    /// The same with receipts, and keeps what was read.
+    pub async fn verify_with(&self, yard: &Serving, receipts: Vec<String>, save: Option<PathBuf>) -> Report {
         let place = Place::parse(yard.url(&format!("/api/v1/races/{}", self.race)).as_str()).unwrap();
-        let report = place.verify(Vec::new(), None).await.unwrap();
+        let report = place.verify(receipts, save).await.unwrap();
         assert!(report.verified, "{:#?}", report.violations);
-        assert_eq!(report.logs.len(), 1, "one log");
+        assert_eq!(report.logs.len(), self.logs, "how many logs");
         report
     }
 }
@@ -188,6 +203,11 @@ impl Burst {
                 self.task = tokio::spawn(async {});
             }
         }
+    }
+
+    /// Who was answered so far.
+    pub fn so_far(&self) -> Answers {
+        self.heard.answers.lock().unwrap().clone()
     }
 
     /// Waits for its end.
