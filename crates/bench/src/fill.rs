@@ -12,6 +12,7 @@ use platform::admission::{Admission, ClaimRequest, OfferKeys};
 use platform::args;
 use platform::db::{Clock, Db, DbOptions, Query, open};
 use platform::keys::{KeyStore, Keys};
+use platform::saga::Sagas;
 use uuid::Uuid;
 
 use crate::database::Place;
@@ -24,7 +25,7 @@ pub async fn fill(place: &Place, data: &Path, race: Uuid, claims: usize) -> Resu
     let (clock, options) = (Clock::default(), place.options());
     let db = open("races", &options, &clock).await?;
     let keys = keys(&options, data, &clock).await?;
-    let admission = Admission::new(db.clone(), Arc::new(keys), Arc::new(races::RegistrationRows));
+    let admission = Admission::new(db.clone(), Arc::new(keys), Arc::new(races::RegistrationRows::new(Sagas::new(db.clone()))));
     let (offer, want) = what(&db, race).await?;
     let tag: Arc<str> = race.simple().to_string().into();
     let begun = Instant::now();

@@ -55,6 +55,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Signs access tokens.
     pub token_key: Arc<TokenKey>,
+    /// Further public keys of the yard, as JWKs: what tickets are checked by.
+    pub further_keys: Vec<serde_json::Value>,
     /// What this process's gateway looks at: told at once what ends here.
     pub revocations: Revocations,
     pub config: Config,
@@ -86,6 +88,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         db: deps.db.clone(),
         clock: deps.clock,
         token_key: deps.token_key,
+        further_keys: deps.further_keys,
         revocations: deps.revocations,
         config: deps.config,
         hasher: password::Hasher::default(),
@@ -109,6 +112,7 @@ struct App {
     db: Db,
     clock: Clock,
     token_key: Arc<TokenKey>,
+    further_keys: Vec<serde_json::Value>,
     revocations: Revocations,
     config: Config,
     hasher: password::Hasher,

@@ -1,4 +1,4 @@
-//! The public key that access tokens are checked by.
+//! The public keys that access tokens and tickets are checked by.
 
 use std::sync::Arc;
 
@@ -15,5 +15,5 @@ use crate::App;
     responses((status = 200, body = serde_json::Value, description = "A JWK set"))
 )]
 pub async fn publish_keys(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.token_key.jwks(&[])))
+    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.token_key.jwks(&app.further_keys)))
 }

@@ -108,7 +108,7 @@ impl Yard {
             revocations: revocations.clone(),
             clock: clock.clone(),
         };
-        let deps = Deps { db: db.clone(), clock, token_key, revocations, config };
+        let deps = Deps { db: db.clone(), clock, token_key, further_keys: Vec::new(), revocations, config };
         let service = service(deps).await.expect("the tables are made");
         let (api, _document) = service.api.split_for_parts();
         let peers = Peers::default();

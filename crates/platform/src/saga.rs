@@ -50,7 +50,7 @@ use crate::db::{Db, DbError, Migration, Tx};
 
 pub use operate::Order;
 pub use routes::{admin_routes, command_routes};
-pub use saga::{Call, Definition, Outcome, Registry, State, Undone};
+pub use saga::{Call, Definition, Outcome, Registry, State, Undone, step_key};
 pub use view::{LogLine, Rates, SagaBody, SagaFilter, StepRates};
 
 /// The tables; goes into the migrations of a context that has sagas.

@@ -6,7 +6,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, read, registrants, rehearse, store,
+    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, quote, read, registrants, rehearse, steps,
+    store, ticket, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -32,6 +33,15 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(mine::list))
         .routes(routes!(mine::read))
         .routes(routes!(leave::leave))
+        .routes(routes!(steps::course::change))
+        .routes(routes!(steps::terms::agree))
+        .routes(routes!(steps::souvenir::choose))
+        .routes(routes!(steps::address::set))
+        .routes(routes!(steps::payment::open))
+        .routes(routes!(quote::read))
+        .routes(routes!(ticket::qr))
+        .routes(routes!(ticket::calendar))
+        .routes(routes!(withdraw::withdraw))
         .routes(routes!(rehearse::begin))
         .routes(routes!(rehearse::tokens))
         .with_state(races.clone())

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::error::{CANCELLED, NO_SUCH_USER};
 use crate::model::{Race, SouvenirChoice};
 use crate::registration::RegistrationBody;
+use crate::store::progress::guest_row;
 use crate::terms::{Faults, check_text};
 use crate::{Races, access};
 
@@ -73,8 +74,9 @@ impl Races {
         let want = sale.want(wish.course.as_deref(), wish.souvenir.as_ref())?;
         let found = self.peers.call(&FindUser { username: wish.username }).await?;
         let user = found.ok_or_else(|| Problem::new(&NO_SUCH_USER))?.user_id;
+        let rows = vec![guest_row(race.id, user)];
         let request = ClaimRequest { user, want, idem, tag: sale.tag.clone(), received_ms };
-        let claimed = self.admission.assign(race.offer, actor, wish.reason.trim(), request).await?;
+        let claimed = self.admission.assign(race.offer, actor, wish.reason.trim(), request, rows).await?;
         let mut body = RegistrationBody::of_claim(&claimed.claim, race.id, &sale.souvenirs);
         // The person's key is shown to that person only.
         body.receipt = claimed.receipt;

@@ -65,7 +65,12 @@ pub async fn claim(
         received_ms,
     };
     let claimed = races.admission.claim(sale.offer, request).await?;
-    let mut registration = RegistrationBody::of_claim(&claimed.claim, race, &sale.souvenirs);
+    // Only what was made just now has no steps behind it.
+    let new = claimed.fresh && claimed.claim.received_ms == received_ms;
+    let mut registration = match new {
+        true => RegistrationBody::of_claim(&claimed.claim, race, &sale.souvenirs),
+        false => races.owners(claimed.claim.id).await?,
+    };
     registration.receipt = claimed.receipt;
     registration.person_key = Some(claimed.person_key);
     let status = if claimed.fresh { StatusCode::CREATED } else { StatusCode::OK };

@@ -1,15 +1,22 @@
 //! Events told and heard.
 
-use kernel::UserId;
+use kernel::{ClaimId, UserId};
 use kernel::contracts::Event;
 use kernel::contracts::identity::UserSaved;
+use kernel::contracts::payments::{
+    Payment, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentState, PaymentUnknown, Subject,
+};
 use kernel::contracts::races::RaceChanged;
 use platform::db::{DbError, Tx};
 use platform::events::{Consumer, publish};
 
 use crate::Races;
 use crate::model::Race;
-use crate::store::people;
+use crate::registering::{self, Entry};
+use crate::store::{people, progress};
+
+const PAYMENT_EVENTS: [&str; 4] =
+    [PaymentCaptured::KIND, PaymentDeclined::KIND, PaymentUnknown::KIND, PaymentRefunded::KIND];
 
 /// Tells that a race changed: `created`, `edited`, `deleted`, `cancelled`. Of hidden ones nobody hears.
 pub async fn tell(tx: &Tx, race: &Race, change: &str, actor: UserId) -> Result<(), DbError> {
@@ -22,7 +29,28 @@ pub async fn tell(tx: &Tx, race: &Race, change: &str, actor: UserId) -> Result<(
 }
 
 pub fn consumers(races: &Races) -> Vec<Consumer> {
-    vec![Consumer::new("races people", &[UserSaved::KIND], races.db.clone(), |tx, event| {
-        Box::pin(async move { Ok(people::save(tx, &event.read()?).await?) })
-    })]
+    let of_payments = races.clone();
+    vec![
+        Consumer::new("races people", &[UserSaved::KIND], races.db.clone(), |tx, event| {
+            Box::pin(async move { Ok(people::save(tx, &event.read()?).await?) })
+        }),
+        Consumer::new("races payments", &PAYMENT_EVENTS, races.db.clone(), move |tx, event| {
+            let races = of_payments.clone();
+            // All four have the same shape.
+            Box::pin(async move { Ok(follow_payment(&races, tx, &event.read::<PaymentCaptured>()?.payment).await?) })
+        }),
+    ]
+}
+
+/// Shows what came of a payment and lets its saga go on. Money that no saga waits for looks for a place of its own.
+async fn follow_payment(races: &Races, tx: &Tx, payment: &Payment) -> Result<(), DbError> {
+    let Subject::Registration(registration) = payment.subject;
+    let now_ms = tx.now_ms().await?;
+    progress::told(tx, payment, now_ms).await?;
+    let waited = races.sagas.signal(tx, payment.payment_id.0).await?;
+    if !waited && payment.state == PaymentState::Captured && payment.refunded_won.0 == 0 {
+        let entry = Entry { registration: ClaimId(registration), payment: payment.payment_id };
+        races.sagas.start(tx, &registering::late_start(entry)).await?;
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ mod adjust;
 mod api;
 mod assign;
 mod cancel;
+mod cancellation;
 mod claim;
 mod commands;
 mod create;
@@ -27,32 +28,41 @@ mod leave;
 mod list;
 mod mine;
 mod model;
+mod pin;
+mod quote;
 mod read;
+mod registering;
 mod registrants;
 mod registration;
 mod rehearse;
 mod rows;
 mod sale;
+mod steps;
 mod store;
 mod terms;
+mod ticket;
+mod withdraw;
 #[cfg(test)]
 mod tests;
 
 pub use rows::RegistrationRows;
+pub use ticket::TicketKey;
 
 use std::sync::Arc;
 
 use axum::Router;
 use platform::admission::{Admission, OfferKeys};
 use platform::db::{Clock, Db, DbError, Migration};
-use platform::peers::Peers;
+use kernel::contracts::races::PinRegistration;
+use platform::peers::{Peers, answers};
 use platform::saga::Sagas;
 use platform::service::{Service, migrate_context};
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     platform::admission::MIGRATION,
     platform::saga::MIGRATION,
     Migration { name: "races_0001_races", sql: include_str!("../migrations/0001_races.sql") },
+    Migration { name: "races_0002_steps", sql: include_str!("../migrations/0002_steps.sql") },
 ];
 
 /// What races need from the process that runs them.
@@ -61,6 +71,8 @@ pub struct Deps {
     pub clock: Clock,
     pub peers: Peers,
     pub offer_keys: Arc<OfferKeys>,
+    /// Signs tickets.
+    pub ticket_key: TicketKey,
     pub config: Config,
 }
 
@@ -82,19 +94,35 @@ impl Default for Config {
 
 /// Brings up the tables and answers the context, ready to be served.
 pub async fn service(deps: Deps) -> Result<Service, DbError> {
-    let Deps { db, clock, peers, offer_keys, config } = deps;
+    let Deps { db, clock, peers, offer_keys, ticket_key, config } = deps;
     migrate_context(&db, &MIGRATIONS).await?;
     store::RACES.create(&db).await?;
     store::PEOPLE.create(&db).await?;
-    let admission = Admission::new(db.clone(), offer_keys, Arc::new(rows::RegistrationRows));
     let sagas = Sagas::new(db.clone());
+    let hook = Arc::new(RegistrationRows::new(sagas.clone()));
+    let admission = Admission::new(db.clone(), offer_keys, hook);
     let offers = Some(admission.clone());
-    let races = Races(Arc::new(Inner { db: db.clone(), clock, peers, admission, config, sales: sale::Sales::new() }));
+    let races = Races(Arc::new(Inner {
+        db: db.clone(),
+        clock,
+        peers,
+        admission,
+        sagas: sagas.clone(),
+        ticket_key,
+        config,
+        sales: sale::Sales::new(),
+    }));
+    // Keep old versions until their instances have ended.
+    sagas.define([
+        registering::registration().bind(races.clone()),
+        registering::late_payment().bind(races.clone()),
+        cancellation::cancellation().bind(races.clone()),
+    ]);
     Ok(Service {
         name: "races",
         db,
         api: api::routes(&races).merge(platform::saga::admin_routes("races", &sagas)),
-        internal: Router::new(),
+        internal: answers::<PinRegistration, _, _, _>(Router::new(), pin::pin).with_state(races.clone()),
         commands: commands::routes(&races).merge(platform::saga::command_routes("races", &sagas)),
         consumers: events::consumers(&races),
         jobs: jobs::jobs(&races),
@@ -112,6 +140,8 @@ struct Inner {
     clock: Clock,
     peers: Peers,
     admission: Admission,
+    sagas: Sagas,
+    ticket_key: TicketKey,
     config: Config,
     sales: sale::Sales,
 }

@@ -1,12 +1,17 @@
 //! Races as they are, without I/O: courses, souvenirs, their pools, and what a claim for them asks.
 
-use admission::ClaimState;
 use kernel::contracts::identity::Eligibility as Person;
 use kernel::{OfferId, RaceId, UserId, UtcTime, Won};
 use orderlog::{Eligibility, PoolCode, PoolRule, ReturnTo, Rules, Verified, Want, WantRule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+mod steps;
+
+pub use steps::{
+    Address, NextStep, PaymentProgress, Progress, Wizard, parse_reason, quote, reason_text,
+};
 
 pub const COURSE_GROUP: &str = "course";
 pub const SOUVENIR_GROUP: &str = "souvenir";
@@ -246,17 +251,6 @@ pub fn unmet_rule(rules: &Eligibility, person: &Person, race_day: chrono::NaiveD
 pub fn day_of(time: UtcTime, offset_s: i32) -> Option<chrono::NaiveDate> {
     let zone = chrono::FixedOffset::east_opt(offset_s)?;
     Some(chrono::DateTime::from_timestamp_millis(time.0)?.with_timezone(&zone).date_naive())
-}
-
-/// What the owner of a registration does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NextStep {
-    Terms,
-}
-
-pub fn next_step(state: ClaimState) -> Option<NextStep> {
-    (state == ClaimState::Held).then_some(NextStep::Terms)
 }
 
 #[cfg(test)]

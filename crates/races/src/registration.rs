@@ -1,13 +1,16 @@
 //! A registration as its owner and its race's organiser see it.
 
 use admission::ClaimState;
-use kernel::{ClaimId, RaceId, UtcTime};
+use kernel::{ClaimId, PaymentId, RaceId, UtcTime, Won};
 use platform::admission::ClaimView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Races;
-use crate::model::{NextStep, Souvenir, SouvenirChoice, course_of, next_step, souvenir_of};
+use crate::model::{
+    Address, NextStep, PaymentProgress, Progress, Souvenir, SouvenirChoice, Wizard, course_of,
+    parse_reason, quote, souvenir_of,
+};
 use crate::store::registrations::Registration;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,12 +38,44 @@ pub struct RegistrationBody {
     pub position: Option<i64>,
     /// The number on the runner's chest, once confirmed.
     pub bib: Option<i64>,
+    /// The version of the terms its owner agreed to.
+    pub terms_version: Option<i64>,
+    /// Shown to its owner and in the organiser's CSV.
+    pub address: Option<Address>,
+    pub payment: Option<PaymentOfRegistration>,
+    /// What comes back of the fee, once a paid registration has ended.
+    pub refund: Option<RefundOfRegistration>,
+    /// Why it ended: `expired`, `released` by its owner, `cancelled` by the organiser, `failed`.
+    pub ended_by: Option<String>,
     /// The ended registration that this one follows.
     pub replaces: Option<ClaimId>,
     pub replaced_by: Option<ClaimId>,
     pub received_at: UtcTime,
     /// When it came into its present state.
     pub decided_at: UtcTime,
+}
+
+/// The newest payment of a registration.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaymentOfRegistration {
+    pub id: PaymentId,
+    /// `ready`, `confirming`, `captured`, `declined`, `voided`, `expired`.
+    pub state: String,
+    pub amount_won: Won,
+    pub refunded_won: Won,
+    pub provider: String,
+    /// Where its owner pays; shown to him only.
+    pub checkout_url: Option<String>,
+    pub expires_at: UtcTime,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefundOfRegistration {
+    /// What comes back in all.
+    pub amount_won: Won,
+    pub percent: i64,
+    /// What has come back so far.
+    pub refunded_won: Won,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -93,7 +128,8 @@ impl RegistrationBody {
             course: course_of(&claim.want),
             souvenir: souvenir_of(&claim.want, souvenirs),
             state: claim.state.into(),
-            next_step: next_step(claim.state),
+            // A claim fresh from the queue: nothing was filled in yet.
+            next_step: Wizard::new(claim.state, &claim.want, !souvenirs.is_empty(), Won(0)).next(&Progress::default()),
             sequence: number(claim.seq),
             log_index: number(claim.log_index),
             receipt: None,
@@ -101,6 +137,11 @@ impl RegistrationBody {
             hold_expires_at: claim.hold_until_ms.map(UtcTime),
             position: claim.position.map(number),
             bib: claim.confirm_no.map(i64::from),
+            terms_version: None,
+            address: None,
+            payment: None,
+            refund: None,
+            ended_by: None,
             replaces: claim.replaces,
             replaced_by: claim.replaced_by,
             received_at: UtcTime(claim.received_ms),
@@ -115,7 +156,7 @@ impl RegistrationBody {
             course: course_of(&row.want),
             souvenir: souvenir_of(&row.want, &row.souvenirs),
             state: row.state.into(),
-            next_step: next_step(row.state),
+            next_step: row.wizard().next(&row.progress),
             sequence: row.seq,
             log_index: row.log_index,
             receipt: None,
@@ -123,6 +164,11 @@ impl RegistrationBody {
             hold_expires_at: row.hold_until_ms.map(UtcTime),
             position,
             bib: row.confirm_no,
+            terms_version: row.progress.terms_version,
+            address: None,
+            payment: row.progress.payment.as_ref().map(PaymentOfRegistration::new),
+            refund: refund_of(row),
+            ended_by: row.ended_by.clone(),
             replaces: row.replaces,
             replaced_by: row.replaced_by,
             received_at: UtcTime(row.received_ms),
@@ -133,6 +179,33 @@ impl RegistrationBody {
     /// Adds what only the registration's owner is shown.
     pub fn for_owner(mut self, races: &Races, row: &Registration) -> Self {
         self.person_key = Some(races.admission.person_key(row.offer, row.user));
+        self.address = row.progress.address.clone();
+        let checkout_url = row.progress.payment.as_ref().map(|payment| payment.checkout_url.clone());
+        if let Some(payment) = &mut self.payment {
+            payment.checkout_url = checkout_url;
+        }
         self
     }
+}
+
+impl PaymentOfRegistration {
+    fn new(payment: &PaymentProgress) -> Self {
+        Self {
+            id: payment.id,
+            state: payment.state.clone(),
+            amount_won: payment.amount,
+            refunded_won: payment.refunded,
+            provider: payment.provider.clone(),
+            checkout_url: None,
+            expires_at: UtcTime(payment.expires_ms),
+        }
+    }
+}
+
+/// The same sum that its saga gives back.
+fn refund_of(row: &Registration) -> Option<RefundOfRegistration> {
+    let paid = row.progress.payment.as_ref().filter(|payment| payment.state == "captured")?;
+    let by = parse_reason(row.ended_by.as_deref()?)?;
+    let due = quote(&row.refund_rules, paid.amount, by, row.decided_ms);
+    Some(RefundOfRegistration { amount_won: due.amount, percent: due.percent, refunded_won: paid.refunded })
 }

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::{Config, Deps, service};
+use crate::{Config, Deps, TicketKey, service};
 
 /// A yard with nothing but races.
 pub struct Yard {
@@ -155,7 +155,7 @@ impl Yard {
         let people = People::default();
         let peers = Peers::default();
         peers.connect(people.answers());
-        let deps = Deps { db: db.clone(), clock: clock.clone(), peers, offer_keys: Arc::new(offer_keys), config };
+        let deps = Deps { db: db.clone(), clock: clock.clone(), peers, offer_keys: Arc::new(offer_keys), ticket_key: TicketKey::from_seed(&[3; 32]), config };
         let service = service(deps).await.expect("the tables are made");
         let (api, _document) = service.api.split_for_parts();
         Yard {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Request};
-use crate::{ClaimId, PaymentId, RaceId, UserId};
+use crate::{ClaimId, OfferId, PaymentId, RaceId, UserId};
 
 /// A race was published, edited, or called off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ impl Event for RaceChanged {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationChanged {
     pub registration_id: ClaimId,
-    pub race_id: RaceId,
+    /// The offer its race sells by.
+    pub offer_id: OfferId,
     pub user_id: UserId,
     /// `waitlisted`, `held`, `paying`, `confirmed`, `expired`, `cancelled`, `failed`.
     pub state: String,

@@ -1,5 +1,6 @@
 //! Rows of a batch as column arrays, and the one statement form that writes them on both databases.
 
+use kernel::OfferId;
 use serde_json::json;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -13,7 +14,7 @@ pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 ///
 /// Total: no reads, no decisions, no failure; rows are keyed by the claim's id.
 pub trait Rows: Send + Sync + 'static {
-    fn rows(&self, decided: &[admission::Decided]) -> Vec<RowSet>;
+    fn rows(&self, offer: OfferId, decided_ms: i64, decided: &[admission::Decided]) -> Vec<RowSet>;
 }
 
 /// Rows of one table.

@@ -466,7 +466,7 @@ fn row_sets(
     let mut sets = claim_sets(offer, head.decided_ms, &decision.changed);
     sets.extend(pool_sets(offer, &before.pools, &head.pools));
     if !decision.changed.is_empty() {
-        sets.extend(shared.hook.rows(&decision.changed));
+        sets.extend(shared.hook.rows(kernel::OfferId(offer), head.decided_ms, &decision.changed));
         sets.push(super::event::outbox_row(offer, head.decided_ms, &decision.changed));
     }
     let completed = appended.completed();

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use admission::ClaimState;
-use kernel::{ClaimId, Cursor, OfferId, RaceId, UserId};
+use kernel::{ClaimId, Cursor, OfferId, PaymentId, RaceId, UserId, Won};
 use orderlog::Want;
 use platform::db::{Db, DbError, FromQueryResult, Query, args};
 use uuid::Uuid;
 
 use super::{Conditions, PEOPLE, broken, of_json};
-use crate::model::Souvenir;
+use crate::model::{PaymentProgress, Progress, RefundRule, Souvenir, Wizard};
 
 /// A registration with its claim, its race's souvenirs and what is known of its person.
 #[derive(Clone, Debug)]
@@ -30,8 +30,23 @@ pub struct Registration {
     pub replaces: Option<ClaimId>,
     pub replaced_by: Option<ClaimId>,
     pub souvenirs: Vec<Souvenir>,
+    pub refund_rules: Vec<RefundRule>,
+    pub race_at_ms: i64,
+    pub race_title: String,
+    pub race_place: String,
+    /// Of the course it is for.
+    pub fee: Won,
+    pub progress: Progress,
+    /// `expired`, `released`, `cancelled`, `failed`.
+    pub ended_by: Option<String>,
     /// Username, name and nickname; none for a person whose profile has not arrived.
     pub profile: Option<(String, String, String)>,
+}
+
+impl Registration {
+    pub fn wizard(&self) -> Wizard {
+        Wizard::new(self.state, &self.want, !self.souvenirs.is_empty(), self.fee)
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -41,6 +56,10 @@ struct RegistrationRow {
     offer_id: Uuid,
     owner_id: Uuid,
     souvenirs: String,
+    refund_rules: String,
+    race_at_ms: i64,
+    title: String,
+    place: String,
     user_id: Uuid,
     seq: i64,
     state: String,
@@ -52,6 +71,18 @@ struct RegistrationRow {
     decided_ms: i64,
     replaces: Option<Uuid>,
     replaced_by: Option<Uuid>,
+    fee_won: Option<i64>,
+    ended_by: Option<String>,
+    terms_version: Option<i64>,
+    souvenir_ms: Option<i64>,
+    address: Option<String>,
+    payment_id: Option<Uuid>,
+    payment_state: Option<String>,
+    amount_won: Option<i64>,
+    refunded_won: Option<i64>,
+    provider: Option<String>,
+    checkout_url: Option<String>,
+    payment_expires_ms: Option<i64>,
     username: Option<String>,
     name: Option<String>,
     nickname: Option<String>,
@@ -59,12 +90,18 @@ struct RegistrationRow {
 platform::rows!(RegistrationRow);
 
 const COLUMNS: &str =
-    "g.id, g.race_id, race.offer_id, race.owner_id, race.souvenirs, g.user_id, c.seq, c.state, c.want,
+    "g.id, g.race_id, race.offer_id, race.owner_id, race.souvenirs, race.refund_rules, race.race_at_ms, race.title, race.place,
+    g.user_id, c.seq, c.state, c.want,
     c.log_index, c.hold_until_ms, c.confirm_no, c.received_ms, c.decided_ms, c.replaces,
-    (SELECT n.id FROM claim n WHERE n.replaces = c.id ORDER BY n.seq LIMIT 1) AS replaced_by";
+    (SELECT n.id FROM claim n WHERE n.replaces = c.id ORDER BY n.seq LIMIT 1) AS replaced_by,
+    (SELECT k.fee_won FROM race_course k
+     WHERE k.race_id = g.race_id AND (',' || c.want) LIKE '%,' || k.code || ':%') AS fee_won,
+    g.ended_by, s.terms_version, s.souvenir_ms, s.address, s.payment_id, s.payment_state, s.amount_won,
+    s.refunded_won, s.provider, s.checkout_url, s.payment_expires_ms";
 const NO_PROFILE: &str = "NULL AS username, NULL AS name, NULL AS nickname";
 const PROFILE: &str = "p.username, p.name, p.nickname";
-const OF_REGISTRATION: &str = "registration g JOIN claim c ON c.id = g.id JOIN race ON race.id = g.race_id";
+const OF_REGISTRATION: &str = "registration g JOIN claim c ON c.id = g.id JOIN race ON race.id = g.race_id
+    LEFT JOIN registration_progress s ON s.registration_id = g.id";
 
 pub async fn find(q: &impl Query, id: ClaimId) -> Result<Option<Registration>, DbError> {
     let sql = format!("SELECT {COLUMNS}, {NO_PROFILE} FROM {OF_REGISTRATION} WHERE g.id = $1");
@@ -139,6 +176,7 @@ pub async fn list_registrants(
     let sql = format!(
         "SELECT {COLUMNS}, {PROFILE}
          FROM claim c JOIN registration g ON g.id = c.id JOIN race ON race.id = g.race_id
+         LEFT JOIN registration_progress s ON s.registration_id = g.id
          LEFT JOIN person p ON p.user_id = c.user_id
          WHERE {conditions} ORDER BY c.seq LIMIT {limit}"
     );
@@ -200,6 +238,26 @@ impl RegistrationRow {
             replaces: self.replaces.map(ClaimId),
             replaced_by: self.replaced_by.map(ClaimId),
             souvenirs: of_json(&self.souvenirs)?,
+            refund_rules: of_json(&self.refund_rules)?,
+            race_at_ms: self.race_at_ms,
+            race_title: self.title,
+            race_place: self.place,
+            fee: Won(self.fee_won.unwrap_or(0)),
+            ended_by: self.ended_by,
+            progress: Progress {
+                terms_version: self.terms_version,
+                souvenir_chosen: self.souvenir_ms.is_some(),
+                address: self.address.as_deref().map(of_json).transpose()?,
+                payment: self.payment_id.map(|id| PaymentProgress {
+                    id: PaymentId(id),
+                    state: self.payment_state.unwrap_or_default(),
+                    amount: Won(self.amount_won.unwrap_or(0)),
+                    refunded: Won(self.refunded_won.unwrap_or(0)),
+                    provider: self.provider.unwrap_or_default(),
+                    checkout_url: self.checkout_url.unwrap_or_default(),
+                    expires_ms: self.payment_expires_ms.unwrap_or(0),
+                }),
+            },
             profile: self
                 .username
                 .zip(self.name)

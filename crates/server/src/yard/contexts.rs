@@ -15,7 +15,10 @@ use platform::keys::{KeyStore, Keys};
 use platform::peers::Peers;
 use platform::revocation::Revocations;
 use platform::service::Service;
+
 use platform::token::{TokenKey, TokenVerifier};
+
+use races::TicketKey;
 
 use crate::config::Config;
 
@@ -39,6 +42,8 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
     };
     let keys = keys(data_dir, &config, shared.as_ref()).await.context("the yard's keys")?;
     let token_key = Arc::new(TokenKey::from_seed(keys.token));
+    let ticket_key = TicketKey::from_seed(&keys.ticket);
+    let ticket_jwk = platform::token::jwk(&ticket_key.public(), "ticket");
     let offer_keys = Arc::new(OfferKeys {
         log: LogKey::from_seed(&keys.log),
         person_secret: keys.person,
@@ -60,6 +65,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         db: db("identity").await?,
         clock: clock.clone(),
         token_key,
+        further_keys: vec![ticket_jwk],
         revocations: revocations.clone(),
         config: (&config.identity).into(),
     });
@@ -69,6 +75,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         clock: clock.clone(),
         peers: peers.clone(),
         offer_keys,
+        ticket_key,
         config: (&config.races).into(),
     });
     let races = races.await.context("races")?;

@@ -38,7 +38,7 @@ const PATIENT: Limits = Limits { wait_max: Duration::from_secs(120), queued_max:
 struct Things;
 
 impl Rows for Things {
-    fn rows(&self, decided: &[Decided]) -> Vec<RowSet> {
+    fn rows(&self, _offer: OfferId, _decided_ms: i64, decided: &[Decided]) -> Vec<RowSet> {
         let (new, old): (Vec<&Decided>, Vec<&Decided>) = decided.iter().partition(|decided| decided.was.is_none());
         let id = |rows: &[&Decided]| ("id", Column::Uuid(rows.iter().map(|row| Some(row.claim.id)).collect()));
         let state = |rows: &[&Decided]| {
