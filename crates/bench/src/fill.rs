@@ -25,7 +25,8 @@ pub async fn fill(place: &Place, data: &Path, race: Uuid, claims: usize) -> Resu
     let (clock, options) = (Clock::default(), place.options());
     let db = open("races", &options, &clock).await?;
     let keys = keys(&options, data, &clock).await?;
-    let admission = Admission::new(db.clone(), Arc::new(keys), Arc::new(races::RegistrationRows::new(Sagas::new(db.clone()))));
+    let admission =
+        Admission::new(db.clone(), Arc::new(keys), Arc::new(races::RegistrationRows::new(Sagas::new(db.clone()))));
     let (offer, want) = what(&db, race).await?;
     let tag: Arc<str> = race.simple().to_string().into();
     let begun = Instant::now();

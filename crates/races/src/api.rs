@@ -6,8 +6,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, quote, read, registrants, rehearse, steps,
-    store, ticket, withdraw,
+    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, quote, read, registrants, rehearse,
+    steps, store, ticket, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";

@@ -55,12 +55,8 @@ async fn refund(races: Races, call: Call) -> Outcome {
     if due.amount <= Won(0) {
         return nothing();
     }
-    let asked = RefundPayment {
-        key: call.key,
-        payment_id: payment.payment_id,
-        amount_won: due.amount,
-        reason: ended.by,
-    };
+    let asked =
+        RefundPayment { key: call.key, payment_id: payment.payment_id, amount_won: due.amount, reason: ended.by };
     match races.peers.call(&asked).await {
         Ok(Refund::Done { .. }) => Outcome::Done(json!({ "amount_won": due.amount })),
         // Money that is owed is nothing to drop silently.

@@ -1,12 +1,12 @@
 //! Events told and heard.
 
-use kernel::{ClaimId, UserId};
 use kernel::contracts::Event;
 use kernel::contracts::identity::UserSaved;
 use kernel::contracts::payments::{
     Payment, PaymentCaptured, PaymentDeclined, PaymentRefunded, PaymentState, PaymentUnknown, Subject,
 };
 use kernel::contracts::races::RaceChanged;
+use kernel::{ClaimId, UserId};
 use platform::db::{DbError, Tx};
 use platform::events::{Consumer, publish};
 

@@ -40,10 +40,10 @@ mod sale;
 mod steps;
 mod store;
 mod terms;
-mod ticket;
-mod withdraw;
 #[cfg(test)]
 mod tests;
+mod ticket;
+mod withdraw;
 
 pub use rows::RegistrationRows;
 pub use ticket::TicketKey;
@@ -51,9 +51,9 @@ pub use ticket::TicketKey;
 use std::sync::Arc;
 
 use axum::Router;
+use kernel::contracts::races::PinRegistration;
 use platform::admission::{Admission, OfferKeys};
 use platform::db::{Clock, Db, DbError, Migration};
-use kernel::contracts::races::PinRegistration;
 use platform::peers::{Peers, answers};
 use platform::saga::Sagas;
 use platform::service::{Service, migrate_context};

@@ -9,9 +9,7 @@ use uuid::Uuid;
 
 mod steps;
 
-pub use steps::{
-    Address, NextStep, PaymentProgress, Progress, Wizard, parse_reason, quote, reason_text,
-};
+pub use steps::{Address, NextStep, PaymentProgress, Progress, Wizard, parse_reason, quote, reason_text};
 
 pub const COURSE_GROUP: &str = "course";
 pub const SOUVENIR_GROUP: &str = "souvenir";

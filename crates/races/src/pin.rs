@@ -59,4 +59,3 @@ fn no(row: &Registration) -> Pinned {
 pub fn is_pinned_for(row: &Registration, payment: PaymentId) -> bool {
     row.state == ClaimState::Paying && row.progress.payment.as_ref().is_some_and(|had| had.id == payment)
 }
-

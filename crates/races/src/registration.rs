@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::Races;
 use crate::model::{
-    Address, NextStep, PaymentProgress, Progress, Souvenir, SouvenirChoice, Wizard, course_of,
-    parse_reason, quote, souvenir_of,
+    Address, NextStep, PaymentProgress, Progress, Souvenir, SouvenirChoice, Wizard, course_of, parse_reason, quote,
+    souvenir_of,
 };
 use crate::store::registrations::Registration;
 

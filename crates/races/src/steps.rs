@@ -17,8 +17,8 @@ use crate::Races;
 use crate::error::STEP;
 use crate::model::{NextStep, Race};
 use crate::registration::RegistrationBody;
-use crate::store::registrations::{self, Registration, positions};
 use crate::store::find_race;
+use crate::store::registrations::{self, Registration, positions};
 
 /// The caller's own registration.
 async fn own(q: &impl Query, id: uuid::Uuid, caller: &Caller) -> Result<Registration> {

@@ -155,7 +155,14 @@ impl Yard {
         let people = People::default();
         let peers = Peers::default();
         peers.connect(people.answers());
-        let deps = Deps { db: db.clone(), clock: clock.clone(), peers, offer_keys: Arc::new(offer_keys), ticket_key: TicketKey::from_seed(&[3; 32]), config };
+        let deps = Deps {
+            db: db.clone(),
+            clock: clock.clone(),
+            peers,
+            offer_keys: Arc::new(offer_keys),
+            ticket_key: TicketKey::from_seed(&[3; 32]),
+            config,
+        };
         let service = service(deps).await.expect("the tables are made");
         let (api, _document) = service.api.split_for_parts();
         Yard {

@@ -9,3 +9,4 @@ mod order_log;
 mod pay;
 mod race;
 mod races;
+mod registration;

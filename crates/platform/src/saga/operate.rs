@@ -49,10 +49,7 @@ impl Sagas {
         reason: String,
     ) -> Result<SagaBody, Problem> {
         let sagas = self.clone();
-        self.0
-            .db
-            .write(move |tx| Box::pin(async move { sagas.order_in(tx, id, order, actor, &reason).await }))
-            .await
+        self.0.db.write(move |tx| Box::pin(async move { sagas.order_in(tx, id, order, actor, &reason).await })).await
     }
 
     /// What a stuck saga waited for has come: it is retried, as an operator would.
@@ -64,7 +61,9 @@ impl Sagas {
         match self.order_in(tx, id, Order::Retry, None, "what it waited for has come").await {
             Ok(_) => Ok(true),
             Err(problem) if problem.status() < 500 => Ok(true),
-            Err(problem) => Err(DbError::Failed(anyhow::anyhow!("a stuck saga was not retried: {}", problem.code.code))),
+            Err(problem) => {
+                Err(DbError::Failed(anyhow::anyhow!("a stuck saga was not retried: {}", problem.code.code)))
+            }
         }
     }
 

@@ -80,7 +80,8 @@ pub fn pinned_row(id: ClaimId, payment: PaymentId) -> RowSet {
 
 /// Remembers the payment that was opened, unless another one is being decided.
 pub async fn opened(tx: &Tx, id: ClaimId, payment: &Payment, now_ms: i64) -> Result<(), DbError> {
-    let sql = "UPDATE registration_progress SET payment_id = $2, payment_state = $3, amount_won = $4, refunded_won = $5,
+    let sql =
+        "UPDATE registration_progress SET payment_id = $2, payment_state = $3, amount_won = $4, refunded_won = $5,
                    provider = $6, checkout_url = $7, payment_expires_ms = $8, payment_ms = coalesce(payment_ms, $9)
                WHERE registration_id = $1
                    AND (payment_id IS NULL OR payment_id = $2 OR payment_state NOT IN ('confirming', 'captured'))";
@@ -105,13 +106,8 @@ pub async fn told(tx: &Tx, payment: &Payment, now_ms: i64) -> Result<(), DbError
     let sql = "UPDATE registration_progress
                SET payment_state = $2, refunded_won = $3, amount_won = $4, paid_ms = coalesce(paid_ms, $5)
                WHERE payment_id = $1";
-    let args = args![
-        payment.payment_id.0,
-        payment.state.as_str(),
-        payment.refunded_won.0,
-        payment.amount_won.0,
-        captured
-    ];
+    let args =
+        args![payment.payment_id.0, payment.state.as_str(), payment.refunded_won.0, payment.amount_won.0, captured];
     tx.run(sql, args).await?;
     Ok(())
 }
@@ -133,10 +129,7 @@ pub async fn carry_over(tx: &Tx, from: ClaimId, to: ClaimId) -> Result<(), DbErr
 pub fn guest_row(race: RaceId, user: UserId) -> RowSet {
     RowSet {
         table: "race_guest",
-        columns: vec![
-            ("race_id", Column::Uuid(vec![Some(race.0)])),
-            ("user_id", Column::Uuid(vec![Some(user.0)])),
-        ],
+        columns: vec![("race_id", Column::Uuid(vec![Some(race.0)])), ("user_id", Column::Uuid(vec![Some(user.0)]))],
         mode: Mode::Keep,
     }
 }

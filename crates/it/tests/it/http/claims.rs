@@ -20,23 +20,28 @@ async fn a_place_is_held_and_shown_to_its_owner() {
         insta::allow_duplicates! {
             insta::assert_json_snapshot!(redacted(&placed.body), @r#"
             {
+              "address": null,
               "bib": null,
               "course": "km10",
               "decided_at": "[time]",
+              "ended_by": null,
               "hold_expires_at": "[time]",
               "id": "[id]",
               "log_index": 1,
               "next_step": "terms",
+              "payment": null,
               "person_key": "[key]",
               "position": null,
               "race_id": "[id]",
               "receipt": "[receipt]",
               "received_at": "[time]",
+              "refund": null,
               "replaced_by": null,
               "replaces": null,
               "sequence": 1,
               "souvenir": null,
-              "state": "held"
+              "state": "held",
+              "terms_version": null
             }
             "#);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{pay, race};
+use super::{pay, race, registration};
 use crate::support::app::{App, Ask, Person, yards};
 
 /// Who gets past the door of an operation.
@@ -76,7 +76,7 @@ const PUBLIC: [&str; 26] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 36] = [
+const GUARDED: [(&str, Door, Thing); 45] = [
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
@@ -91,6 +91,9 @@ const GUARDED: [(&str, Door, Thing); 36] = [
     ("GET /api/v1/races/{id}/registrations", Door::Companies, Thing::Race(MISSING)),
     ("GET /api/v1/registrations", Door::Claimants, Thing::None),
     ("GET /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
+    ("GET /api/v1/registrations/{id}/calendar.ics", Door::Claimants, Thing::Registration(MISSING)),
+    ("GET /api/v1/registrations/{id}/qr.png", Door::Claimants, Thing::Registration(MISSING)),
+    ("GET /api/v1/registrations/{id}/refund-quote", Door::Claimants, Thing::Registration(MISSING)),
     ("GET /api/v1/users", Door::Managers, Thing::None),
     ("GET /api/v1/users/me", Door::Members, Thing::None),
     ("GET /api/v1/users/me/company-applications", Door::Members, Thing::None),
@@ -108,8 +111,14 @@ const GUARDED: [(&str, Door, Thing); 36] = [
     ("POST /api/v1/races/{id}/cancellation", Door::Companies, Thing::Race(FORBIDDEN)),
     ("POST /api/v1/races/{id}/offer/assignments", Door::Companies, Thing::Race(FORBIDDEN)),
     ("POST /api/v1/races/{id}/registrations", Door::Claimants, Thing::HiddenRace(MISSING)),
+    ("POST /api/v1/registrations/{id}/cancellation", Door::Companies, Thing::Registration(MISSING)),
     ("PUT /api/v1/company-applications/{id}/decision", Door::Admins, Thing::Application),
     ("PUT /api/v1/races/{id}/offer", Door::Companies, Thing::Race(FORBIDDEN)),
+    ("PUT /api/v1/registrations/{id}/steps/address", Door::Claimants, Thing::Registration(MISSING)),
+    ("PUT /api/v1/registrations/{id}/steps/course", Door::Claimants, Thing::Registration(MISSING)),
+    ("PUT /api/v1/registrations/{id}/steps/payment", Door::Claimants, Thing::Registration(MISSING)),
+    ("PUT /api/v1/registrations/{id}/steps/souvenir", Door::Claimants, Thing::Registration(MISSING)),
+    ("PUT /api/v1/registrations/{id}/steps/terms", Door::Claimants, Thing::Registration(MISSING)),
     ("PUT /api/v1/users/me/password", Door::Members, Thing::None),
     ("PUT /api/v1/users/{id}/ban", Door::Managers, Thing::User),
     ("PUT /api/v1/users/{id}/role", Door::Admins, Thing::User),
@@ -377,6 +386,12 @@ impl World {
         let ask = app.ask(Method::from_bytes(method.as_bytes()).unwrap(), path.replace("{sha}", &"0".repeat(64)));
         match name {
             "PATCH /api/v1/races/{id}" => ask.json(&json!({ "title": "taken over" })),
+            "POST /api/v1/registrations/{id}/cancellation" => ask.json(&json!({ "reason": "because" })),
+            "PUT /api/v1/registrations/{id}/steps/address" => ask.json(&registration::address()),
+            "PUT /api/v1/registrations/{id}/steps/course" => ask.json(&json!({ "course": "km10" })),
+            "PUT /api/v1/registrations/{id}/steps/payment" => ask.json(&json!({ "provider": "sandbox" })),
+            "PUT /api/v1/registrations/{id}/steps/souvenir" => ask.json(&json!({ "souvenir_id": null, "size": null })),
+            "PUT /api/v1/registrations/{id}/steps/terms" => ask.json(&json!({ "agreed": true, "terms_version": 1 })),
             "POST /api/v1/races/{id}/cancellation" => ask.json(&json!({ "reason": "because" })),
             "PUT /api/v1/races/{id}/offer" => ask.json(&json!({ "paused": true, "reason": "because" })),
             "POST /api/v1/races/{id}/offer/assignments" => {

@@ -91,7 +91,7 @@ impl Shop {
 
     /// One click.
     pub async fn claim(&self, offer: OfferId, user: UserId, want: &str) -> Result<Claimed, Problem> {
-        self.admission.claim(offer, self.request(user, want), Vec::new()).await
+        self.admission.claim(offer, self.request(user, want)).await
     }
 
     /// A click with an idempotency key; `body` stands for what was asked.
