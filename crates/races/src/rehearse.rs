@@ -38,6 +38,15 @@ pub struct CreateRehearsal {
     #[garde(range(min = 60, max = 86_400))]
     #[schema(minimum = 60, maximum = 86_400, default = 3_600)]
     pub ttl_s: u32,
+    /// What a place costs, so that paying can be rehearsed too.
+    #[serde(default)]
+    #[garde(range(min = 0, max = 10_000_000))]
+    #[schema(minimum = 0, maximum = 10_000_000, default = 0)]
+    pub fee_won: i64,
+    /// How long a place is held; by default until the rehearsal is over.
+    #[garde(range(min = 60, max = 86_400))]
+    #[schema(minimum = 60, maximum = 86_400)]
+    pub hold_s: Option<u32>,
 }
 
 fn ttl_s_default() -> u32 {
@@ -134,7 +143,7 @@ impl Races {
     fn rehearsal_plan(&self, wish: &CreateRehearsal, owner: UserId, now_ms: i64, expires_ms: i64) -> Result<Plan> {
         let kind = CourseType::Km10;
         let code = PoolCode::new(kind.as_str()).map_err(|_| Problem::new(&codes::INTERNAL))?;
-        let course = Course { code, kind, distance_m: kind.distance_m().unwrap_or(10_000), fee: Won(0) };
+        let course = Course { code, kind, distance_m: kind.distance_m().unwrap_or(10_000), fee: Won(wish.fee_won) };
         let pool = PoolRule {
             code,
             label: course.label(),
@@ -164,8 +173,8 @@ impl Races {
             deleted_ms: None,
         };
         let mut rules = self.rules(race.offer, now_ms, expires_ms, vec![pool]);
-        // Why: a hold that ended during the rehearsal would sell a place twice over.
-        rules.hold_s = wish.ttl_s;
+        // Why so long: a hold that ended during the rehearsal would sell a place twice over.
+        rules.hold_s = wish.hold_s.unwrap_or(wish.ttl_s);
         Ok(Plan { race, rules })
     }
 

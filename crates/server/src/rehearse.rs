@@ -4,6 +4,7 @@
 //! public order log.
 
 mod crowd;
+mod pay;
 mod plot;
 mod throwaway;
 mod told;
@@ -20,7 +21,8 @@ use uuid::Uuid;
 use crate::load::{self, Answer, Histogram, Options, Request, Retry};
 use crate::verify::Place;
 
-pub use crowd::Crowd;
+pub use crowd::{Crowd, Wish};
+pub use pay::{Mix, Paid, pay};
 pub use plot::intake_curve;
 pub use throwaway::ThrowAway;
 pub use told::Moment;
@@ -82,6 +84,8 @@ pub struct Outcome {
 pub struct Rehearsed {
     pub outcome: Outcome,
     pub moments: Vec<Moment>,
+    /// Who has a place: the person's number in the crowd, and his registration.
+    pub places: Vec<(usize, Uuid)>,
 }
 
 /// Lets the whole crowd click at every one of `yards` and judges the answers. `on_answer` is called after each.
@@ -100,7 +104,7 @@ pub async fn rehearse(
         outcome.check_log(yard, &sums.receipts).await?;
     }
     let moments = told.moments();
-    Ok(Rehearsed { outcome, moments })
+    Ok(Rehearsed { outcome, moments, places: told.places() })
 }
 
 /// What went over the wire, to all yards together.

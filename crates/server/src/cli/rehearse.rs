@@ -7,20 +7,23 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Url;
+use serde::Serialize;
 
 use super::serve::signals;
 use super::{Exit, say, say_json, usage};
-use crate::rehearse::{Crowd, Outcome, Plan, ThrowAway, intake_curve, rehearse};
+use crate::rehearse::{Crowd, Mix, Outcome, Paid, Plan, ThrowAway, Wish, intake_curve, pay, rehearse};
 
 const EXAMPLES: &str = "Examples:
   madang rehearse --people 10000 --capacity 100
   madang rehearse --people 1000 --capacity 100 --clicks 5 --plot intake.svg
+  madang rehearse --people 10000 --capacity 100 --pay --mix decline=30,late=10,unknown=5,walk=20
   MADANG__DB__URL=postgres://… madang rehearse --people 10000 --capacity 100
   madang rehearse --people 5000 --capacity 100 --url http://a:8080,http://b:8080 --token-file organiser.token
 
 Without --url it starts a server of its own (with MADANG__DB__URL in a database of its own) and removes it afterwards.
 With several addresses everybody clicks at all of them and must be told the same.
-Exit code: 0 exactly the capacity was granted, everybody was answered, and the log is true; 1 otherwise; 2 usage.";
+Exit code: 0 exactly the capacity was granted, everybody was answered, the log is true and, with --pay, every place is
+confirmed or free and every won explained; 1 otherwise; 2 usage.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -40,6 +43,12 @@ pub struct RehearseArgs {
     /// A file with the access token of an organiser or an administrator there.
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
+    /// Lets everybody with a place go on to his bib: every step, the payment in the sandbox, the ticket.
+    #[arg(long)]
+    pay: bool,
+    /// What becomes of the payments, in percent; the rest are approved.
+    #[arg(long, value_name = "decline=30,late=10,unknown=5,walk=20", default_value = "", requires = "pay")]
+    mix: Mix,
     /// Writes the intake curve as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -64,6 +73,18 @@ pub struct RehearseArgs {
 const PEOPLE_PER_S: u64 = 4_000;
 /// What a rehearsal's race and its people live beyond the play itself, for the checks.
 const TTL_MARGIN_S: u64 = 600;
+/// With --pay a place is held so long beyond the arrivals: who walks away gives it back by doing nothing.
+const HOLD_S: u64 = 60;
+const FEE_WON: i64 = 30_000;
+
+/// What is printed.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    outcome: Outcome,
+    #[serde(flatten)]
+    paid: Option<Paid>,
+}
 
 impl RehearseArgs {
     fn plan(&self) -> Plan {
@@ -107,7 +128,10 @@ async fn play(args: &RehearseArgs, yards: &[Url], token: &str) -> Result<Exit> {
     let plan = args.plan();
     let ttl_s = u32::try_from(plan.within.as_secs() + plan.patience.as_secs() + TTL_MARGIN_S)?;
     let [first, ..] = yards else { bail!("no yard to rehearse at") };
-    let crowd = Crowd::gather(first, token, plan.people, plan.capacity, ttl_s).await?;
+    let hold_s = args.pay.then(|| u32::try_from(plan.within.as_secs() + HOLD_S)).transpose()?;
+    let fee_won = if args.pay { FEE_WON } else { 0 };
+    let wish = Wish { people: plan.people, capacity: plan.capacity, ttl_s, fee_won, hold_s };
+    let crowd = Crowd::gather(first, token, &wish).await?;
     let clicks = u64::from(plan.people) * u64::from(plan.clicks) * yards.len() as u64;
     let bar = progress(clicks);
     let rehearsed = rehearse(yards, &crowd, &plan, {
@@ -121,12 +145,18 @@ async fn play(args: &RehearseArgs, yards: &[Url], token: &str) -> Result<Exit> {
         let title = format!("{} people, {} places", plan.people, plan.capacity);
         write(plot, &intake_curve(&rehearsed.moments, &title))?;
     }
+    let paid = match args.pay {
+        true => Some(pay(first, token, &crowd, &rehearsed.places, args.mix, FEE_WON).await?),
+        false => None,
+    };
+    let well = rehearsed.outcome.is_well() && paid.as_ref().is_none_or(Paid::is_well);
+    let told = Told { outcome: rehearsed.outcome, paid };
     if args.json {
-        say_json(&rehearsed.outcome)?;
+        say_json(&told)?;
     } else {
-        say(tell(&rehearsed.outcome));
+        say(tell(&told));
     }
-    Ok(Exit::of(rehearsed.outcome.is_well()))
+    Ok(Exit::of(well))
 }
 
 /// On a terminal only: elsewhere a bar is noise.
@@ -142,7 +172,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn tell(outcome: &Outcome) -> String {
+fn tell(told: &Told) -> String {
+    let outcome = &told.outcome;
     let Outcome { people, capacity, granted, refused, numbered, unanswered, errors, clicks, retries, .. } = outcome;
     let mut text = format!(
         "race        {}\n\
@@ -160,7 +191,19 @@ fn tell(outcome: &Outcome) -> String {
         outcome.elapsed_ms as f64 / 1e3,
         if outcome.verified { "verified" } else { "NOT TRUE" },
     );
-    for fault in &outcome.faults {
+    if let Some(paid) = &told.paid {
+        text.push_str(&format!(
+            "paid        {} confirmed, {} undone, {} stuck; {} won kept of {} taken, in {:.2} s\n",
+            paid.confirmed,
+            paid.compensated,
+            paid.stuck,
+            paid.kept_won,
+            paid.captured_won,
+            paid.paying_ms as f64 / 1e3,
+        ));
+    }
+    let unpaid = told.paid.iter().flat_map(|paid| &paid.unexplained);
+    for fault in outcome.faults.iter().chain(unpaid) {
         text.push_str(&format!("FAULT       {fault}\n"));
     }
     text

@@ -2,13 +2,24 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Client, Response, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Marked people and the race they can claim in.
 pub struct Crowd {
     pub race_id: Uuid,
     tokens: Vec<String>,
+}
+
+/// What the yard is asked to make.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Wish {
+    pub people: u32,
+    pub capacity: u32,
+    pub ttl_s: u32,
+    pub fee_won: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_s: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -24,19 +35,22 @@ struct Line {
 
 impl Crowd {
     /// Lets a yard make the race and its people; `admin` is the access token of an organiser or an administrator.
-    pub async fn gather(yard: &Url, admin: &str, people: u32, capacity: u32, ttl_s: u32) -> Result<Crowd> {
+    pub async fn gather(yard: &Url, admin: &str, wish: &Wish) -> Result<Crowd> {
         let client = Client::new();
-        let body = serde_json::json!({ "people": people, "capacity": capacity, "ttl_s": ttl_s });
-        let made = client.post(yard.join("/api/v1/admin/rehearsals")?).bearer_auth(admin).json(&body).send().await?;
+        let made = client.post(yard.join("/api/v1/admin/rehearsals")?).bearer_auth(admin).json(wish).send().await?;
         let made: Made = well(made).await.context("the yard makes no rehearsal")?.json().await?;
         let list = client.get(yard.join(&made.token_url)?).bearer_auth(admin).send().await?;
         let tokens = read(well(list).await.context("the yard gives no tokens")?).await?;
-        ensure!(tokens.len() == people as usize, "{} tokens for {people} people", tokens.len());
+        ensure!(tokens.len() == wish.people as usize, "{} tokens for {} people", tokens.len(), wish.people);
         Ok(Crowd { race_id: made.race_id, tokens })
     }
 
     pub fn people(&self) -> usize {
         self.tokens.len()
+    }
+
+    pub fn token(&self, person: usize) -> &str {
+        &self.tokens[person]
     }
 
     pub fn tokens(&self) -> impl Iterator<Item = &str> {

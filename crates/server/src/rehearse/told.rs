@@ -71,6 +71,12 @@ impl Told {
         Told { people, arrivals, odd: Mutex::default(), receipt_every }
     }
 
+    /// Who has a place, and which.
+    pub fn places(&self) -> Vec<(usize, Uuid)> {
+        let place = |(person, told): (usize, &Mutex<Person>)| Some((person, lock(told).place?.0));
+        self.people.iter().enumerate().filter_map(place).collect()
+    }
+
     /// Takes down one answer to one of this person's clicks.
     pub fn note(&self, person: usize, answer: &Answer<'_>) {
         let body: Body = serde_json::from_slice(answer.body).unwrap_or_default();

@@ -69,7 +69,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 impl Crowd {
     /// Lets the yard make a race of so many places, and the people who want them.
     pub async fn gather(yard: &Serving, admin: &str, people: u32, capacity: u32) -> Crowd {
-        let made = rehearse::Crowd::gather(&yard.url("/"), admin, people, capacity, TTL_S).await.unwrap();
+        let wish = rehearse::Wish { people, capacity, ttl_s: TTL_S, ..Default::default() };
+        let made = rehearse::Crowd::gather(&yard.url("/"), admin, &wish).await.unwrap();
         let tokens: Vec<String> = made.tokens().map(str::to_owned).collect();
         Crowd { race: made.race_id, logs: 1, capacity, told: vec![None; tokens.len()], tokens }
     }
