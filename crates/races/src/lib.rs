@@ -88,7 +88,8 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
     store::PEOPLE.create(&db).await?;
     let admission = Admission::new(db.clone(), offer_keys, Arc::new(rows::RegistrationRows));
     let sagas = Sagas::new(db.clone());
-    let races = Races(Arc::new(Inner { db: db.clone(), clock, peers, admission, config, sales: sale::Sales::new() }));
+    let races =
+        Races(Arc::new(Inner { db: db.clone(), clock, peers, admission, config, sales: sale::Sales::default() }));
     Ok(Service {
         name: "races",
         db,
