@@ -24,7 +24,7 @@ pub use error::FormatError;
 pub use leaf::{Event, LEAF_BYTES_MAX, Leaf, Outcome, ReturnReason};
 pub use merkle::{Append, Appended, Frontier, Hash, leaf_hash, node_hash};
 pub use note::{Checkpoint, LogKey, VerifierKey, open_checkpoint, origin, read_checkpoint, sign_checkpoint};
-pub use person::{Person, PersonKey};
+pub use person::{People, Person, PersonKey};
 pub use proof::{
     Node, consistency, consistency_steps, fold, frontier_nodes, inclusion, inclusion_steps, verify_consistency,
     verify_inclusion,

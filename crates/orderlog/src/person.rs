@@ -15,33 +15,53 @@ pub struct Person(pub [u8; 16]);
 /// What lets its owner show that a pseudonym is theirs; shown to nobody else.
 pub type PersonKey = [u8; 32];
 
-impl Person {
-    /// The pseudonym and its key, from the yard's person secret, the offer's base name
-    /// (`<yard>/offers/<offer id>`) and the user.
-    pub fn derive(person_secret: &[u8], base: &str, user_id: Uuid) -> (Person, PersonKey) {
+/// Derives the pseudonyms of one offer's people: what is the same for all of them is hashed once.
+#[derive(Clone)]
+pub struct People {
+    mac: Hmac<Sha256>,
+    digest: Sha256,
+}
+
+impl People {
+    /// See [`Person::derive`].
+    pub fn new(person_secret: &[u8], base: &str) -> People {
         let mut mac = match Hmac::<Sha256>::new_from_slice(person_secret) {
             Ok(mac) => mac,
             Err(_) => unreachable!("HMAC takes keys of any length"),
         };
-        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
         mac.update(base.as_bytes());
         mac.update(b"\n");
-        mac.update(user_id.hyphenated().encode_lower(&mut id).as_bytes());
-        let key = mac.finalize().into_bytes().into();
-        (Person::from_key(&key, base, user_id), key)
+        People { mac, digest: digest_of(base) }
+    }
+
+    pub fn derive(&self, user_id: Uuid) -> (Person, PersonKey) {
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = &*user_id.hyphenated().encode_lower(&mut id);
+        let key = self.mac.clone().chain_update(id.as_bytes()).finalize().into_bytes().into();
+        (Person::finish(self.digest.clone(), id, &key), key)
+    }
+}
+
+fn digest_of(base: &str) -> Sha256 {
+    Sha256::new().chain_update(b"madang-person-1\n").chain_update(base.as_bytes()).chain_update(b"\n")
+}
+
+impl Person {
+    /// The pseudonym and its key, from the yard's person secret, the offer's base name
+    /// (`<yard>/offers/<offer id>`) and the user.
+    pub fn derive(person_secret: &[u8], base: &str, user_id: Uuid) -> (Person, PersonKey) {
+        People::new(person_secret, base).derive(user_id)
     }
 
     /// The pseudonym that belongs to this key: how its owner proves which one is theirs.
     pub fn from_key(key: &PersonKey, base: &str, user_id: Uuid) -> Person {
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        let digest = Sha256::new()
-            .chain_update(b"madang-person-1\n")
-            .chain_update(base.as_bytes())
-            .chain_update(b"\n")
-            .chain_update(user_id.hyphenated().encode_lower(&mut id).as_bytes())
-            .chain_update(b"\n")
-            .chain_update(key)
-            .finalize();
+        Person::finish(digest_of(base), user_id.hyphenated().encode_lower(&mut id), key)
+    }
+
+    /// `digest` has taken in the offer.
+    fn finish(digest: Sha256, user_id: &str, key: &PersonKey) -> Person {
+        let digest = digest.chain_update(user_id.as_bytes()).chain_update(b"\n").chain_update(key).finalize();
         let mut person = [0; 16];
         person.copy_from_slice(&digest[..16]);
         Person(person)

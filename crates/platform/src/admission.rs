@@ -20,12 +20,13 @@ mod sequencer;
 mod store;
 mod view;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use kernel::{OfferId, UserId};
+use kernel::OfferId;
 use moka::sync::Cache;
-use orderlog::{Hash, LogKey, Person, PersonKey, Rules};
+use orderlog::{Hash, LogKey, People, Rules};
 use uuid::Uuid;
 
 use crate::db::{Db, Migration};
@@ -44,7 +45,7 @@ pub const MIGRATION: Migration =
 
 /// Full tiles kept in memory: 8 KiB each.
 const TILES_MAX: u64 = 1_024;
-/// An offer nobody asked about for so long is forgotten; its fold is made again when needed.
+/// An offer nobody claimed in for so long is forgotten when another comes; its fold is made again when needed.
 const OFFER_IDLE: Duration = Duration::from_secs(600);
 
 /// The yard's secrets and name, as order logs need them.
@@ -61,9 +62,9 @@ impl OfferKeys {
         format!("{}/offers/{offer}", self.yard)
     }
 
-    /// A person's pseudonym in an offer, and the key that shows it is his.
-    pub fn person(&self, offer: OfferId, user: UserId) -> (Person, PersonKey) {
-        Person::derive(&self.person_secret, &self.base(offer), user.0)
+    /// Who people are in an offer: their pseudonyms, and the keys that show whose they are.
+    pub fn people(&self, offer: OfferId) -> People {
+        People::new(&self.person_secret, &self.base(offer))
     }
 }
 
@@ -76,7 +77,8 @@ struct Shared {
     keys: Arc<OfferKeys>,
     hook: Arc<dyn Rows>,
     limits: Limits,
-    offers: Cache<Uuid, Arc<sequencer::Offer>>,
+    /// Why no cache: each claim looks here, and a cache writes down each look.
+    offers: RwLock<HashMap<Uuid, Arc<sequencer::Offer>>>,
     rules: Cache<Hash, Arc<Rules>>,
     tiles: Cache<(Uuid, u32, u8, u64), Arc<Vec<Hash>>>,
 }
@@ -92,7 +94,7 @@ impl Admission {
             keys,
             hook,
             limits,
-            offers: Cache::builder().time_to_idle(OFFER_IDLE).build(),
+            offers: RwLock::default(),
             rules: Cache::new(1_024),
             tiles: Cache::new(TILES_MAX),
         }))
@@ -101,6 +103,12 @@ impl Admission {
 
 impl Shared {
     fn offer(&self, offer: OfferId) -> Arc<sequencer::Offer> {
-        self.offers.get_with(offer.0, || Arc::new(sequencer::Offer::new(offer.0)))
+        let known = self.offers.read().unwrap_or_else(PoisonError::into_inner).get(&offer.0).cloned();
+        known.unwrap_or_else(|| {
+            let mut offers = self.offers.write().unwrap_or_else(PoisonError::into_inner);
+            offers.retain(|_, offer| !offer.is_idle(OFFER_IDLE));
+            let new = || Arc::new(sequencer::Offer::new(offer.0, self.keys.people(offer)));
+            offers.entry(offer.0).or_insert_with(new).clone()
+        })
     }
 }

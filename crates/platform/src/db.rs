@@ -166,6 +166,10 @@ impl Db {
         self.0.writer.get_sqlite_connection_pool()
     }
 
+    pub(crate) fn sqlite_reader(&self) -> &sqlx::SqlitePool {
+        self.0.reader.get_sqlite_connection_pool()
+    }
+
     pub(crate) fn postgres(&self) -> &sqlx::PgPool {
         self.0.writer.get_postgres_connection_pool()
     }

@@ -110,7 +110,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         sagas: sagas.clone(),
         ticket_key,
         config,
-        sales: sale::Sales::new(),
+        sales: sale::Sales::default(),
     }));
     // Keep old versions until their instances have ended.
     sagas.define([

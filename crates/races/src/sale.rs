@@ -1,11 +1,11 @@
 //! What a claim needs to know of its race, kept in memory for a second: in the opening minute nothing else is read
 //! before the queue.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use kernel::{OfferId, RaceId};
-use moka::sync::Cache;
 use orderlog::{Eligibility, PoolCode, Want};
 use platform::http::{Problem, codes};
 use tokio::sync::OnceCell;
@@ -16,8 +16,8 @@ use crate::store;
 
 /// A change made by another process shows here so much later; the core decides by the rules themselves.
 const AGE_MAX: Duration = Duration::from_secs(1);
-/// More races than that are hardly sold in one second; the rest is read again.
-const RACES_MAX: u64 = 10_000;
+/// More races than that are hardly sold in one second; all are read again then.
+const RACES_MAX: usize = 10_000;
 
 pub struct Sale {
     pub race: RaceId,
@@ -32,24 +32,43 @@ pub struct Sale {
     courses: Vec<PoolCode>,
 }
 
-/// One entry per race; its cell is filled once, however many ask at the same moment.
-pub struct Sales(Cache<RaceId, Arc<OnceCell<Option<Arc<Sale>>>>>);
+/// Filled once, however many ask at the same moment.
+type Cell = Arc<OnceCell<Option<Arc<Sale>>>>;
+
+/// One entry per race, and since when it is there.
+#[derive(Default)]
+pub struct Sales(RwLock<HashMap<RaceId, (Instant, Cell)>>);
 
 impl Sales {
-    pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(RACES_MAX).time_to_live(AGE_MAX).build())
-    }
-
     /// Makes this process's next claim read the race anew.
     pub fn forget(&self, race: RaceId) {
-        self.0.invalidate(&race);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&race);
+    }
+
+    fn cell(&self, race: RaceId) -> Cell {
+        let is_fresh = |since: &Instant| since.elapsed() < AGE_MAX;
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&race).cloned();
+        if let Some((since, cell)) = known
+            && is_fresh(&since)
+        {
+            return cell;
+        }
+        let mut sales = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if sales.len() >= RACES_MAX {
+            sales.clear();
+        }
+        let (since, cell) = sales.entry(race).or_insert_with(|| (Instant::now(), Cell::default()));
+        if !is_fresh(since) {
+            (*since, *cell) = (Instant::now(), Cell::default());
+        }
+        cell.clone()
     }
 }
 
 impl Races {
     /// The sale of a race that was not deleted.
     pub async fn sale(&self, race: RaceId) -> Result<Arc<Sale>, Problem> {
-        let cell = self.sales.0.get_with(race, || Arc::new(OnceCell::new()));
+        let cell = self.sales.cell(race);
         let sale = cell.get_or_try_init(|| self.read_sale(race)).await?;
         sale.clone().ok_or_else(|| Problem::new(&codes::NOT_FOUND))
     }

@@ -106,7 +106,7 @@ impl Admission {
     /// Claims units for a person: a place, the one he has, or the problem that says why not.
     pub async fn claim(&self, offer: OfferId, request: ClaimRequest) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
-        let (person, key) = self.0.keys.person(offer, request.user);
+        let (person, key) = live.people.derive(request.user.0);
         if let Some(known) = self.remembered(&live, &person, &request).await? {
             return Err(sold_out(Some(known.0), Some(known.1), None));
         }
@@ -125,7 +125,7 @@ impl Admission {
         mut rows: Vec<RowSet>,
     ) -> Result<Claimed, Problem> {
         let live = self.0.offer(offer);
-        let (person, key) = self.0.keys.person(offer, request.user);
+        let (person, key) = live.people.derive(request.user.0);
         let input = input(person, request);
         let change = json!({ "user_id": input.user_id, "want": input.want.to_string() });
         rows.push(audit_row(&self.0, offer, actor, "offer.assign", reason, &change));
@@ -242,7 +242,7 @@ impl Admission {
 
     /// The key that shows a person his own pseudonym in an offer, base64.
     pub fn person_key(&self, offer: OfferId, user: UserId) -> String {
-        encode_key(&self.0.keys.person(offer, user).1)
+        encode_key(&self.0.keys.people(offer).derive(user.0).1)
     }
 
     async fn submit(&self, live: &Arc<Offer>, input: Input, extra: Vec<RowSet>) -> Result<Decided, Problem> {
@@ -443,11 +443,10 @@ fn audit_row(
 }
 
 fn sold_out(seq: Option<u64>, index: Option<u64>, receipt: Option<String>) -> Problem {
-    let problem = Problem::new(&codes::SOLD_OUT).with("sequence", seq).with("log_index", index);
-    match receipt {
-        Some(receipt) => problem.with("receipt", receipt),
-        None => problem,
-    }
+    let mut problem = Problem::new(&codes::SOLD_OUT);
+    problem.extra = vec![("sequence", seq.into()), ("log_index", index.into())];
+    problem.extra.extend(receipt.map(|receipt| ("receipt", receipt.into())));
+    problem
 }
 
 fn refused(answer: &Answer) -> Problem {

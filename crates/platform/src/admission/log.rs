@@ -4,16 +4,15 @@
 
 use std::collections::HashMap;
 
+use futures::TryStreamExt;
 use orderlog::tiles::{TILE_WIDTH, Tile, TileKind};
 use orderlog::{Frontier, Hash, Node, inclusion, inclusion_steps, leaf_hash, origin, sign_checkpoint, tiles};
+use sqlx::Row;
 use uuid::Uuid;
 
 use super::Shared;
 use super::store::{as_i64, broken};
-use crate::db::{Db, DbError, Query, args};
-
-/// Batches read at once while a fold catches up: some megabytes.
-const BLOBS_MAX: i64 = 2_000;
+use crate::db::{Db, DbError, Kind, Query, args};
 
 /// One of an offer's logs, as far as it is committed.
 pub(super) struct LogHead {
@@ -28,12 +27,29 @@ pub(super) async fn size(db: &Db, offer: Uuid) -> Result<Option<(u32, u64)>, DbE
     Ok(row.map(|(log_no, size)| (u32::try_from(log_no).unwrap_or(0), size.unsigned_abs())))
 }
 
-/// Entry bundles from an index on, as they were committed.
-pub(super) async fn blobs(db: &Db, offer: Uuid, log_no: u32, from: u64) -> Result<Vec<(u64, Vec<u8>)>, DbError> {
-    let sql = "SELECT first_index, leaves FROM log_batch
-               WHERE offer_id = $1 AND log_no = $2 AND first_index >= $3 ORDER BY first_index LIMIT $4";
-    let rows = db.all::<(i64, Vec<u8>)>(sql, args![offer, i64::from(log_no), as_i64(from), BLOBS_MAX]).await?;
-    Ok(rows.into_iter().map(|(first, leaves)| (first.unsigned_abs(), leaves)).collect())
+/// Hands `take` the entry bundles from an index on, as they were committed, each while the next ones are being read.
+pub(super) async fn each_bundle(
+    db: &Db,
+    offer: Uuid,
+    log_no: u32,
+    from: u64,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    const SQL: &str = "SELECT first_index, leaves FROM log_batch
+        WHERE offer_id = $1 AND log_no = $2 AND first_index >= $3 ORDER BY first_index";
+    macro_rules! read {
+        ($pool:expr) => {{
+            let mut rows = sqlx::query(SQL).bind(offer).bind(i64::from(log_no)).bind(as_i64(from)).fetch($pool);
+            while let Some(row) = rows.try_next().await? {
+                take(row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get(1)?)?;
+            }
+        }};
+    }
+    match db.kind() {
+        Kind::Sqlite => read!(db.sqlite_reader()),
+        Kind::Postgres => read!(db.postgres()),
+    }
+    Ok(())
 }
 
 /// The newest log's head, or that of an older one (which ended where the next began).

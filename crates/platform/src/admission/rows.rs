@@ -1,7 +1,7 @@
 //! Rows of a batch as column arrays, and the one statement form that writes them on both databases.
 
 use kernel::OfferId;
-use serde_json::json;
+use serde::{Serialize, Serializer};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use uuid::Uuid;
@@ -58,15 +58,6 @@ impl Column {
         }
     }
 
-    fn json(&self, row: usize) -> serde_json::Value {
-        match self {
-            Column::Uuid(values) => json!(values[row].map(|id| id.simple().to_string())),
-            Column::Int(values) => json!(values[row]),
-            Column::Text(values) => json!(values[row]),
-            Column::Bytes(values) => json!(values[row].as_ref().map(hex::encode)),
-        }
-    }
-
     fn value(&self, row: usize) -> Value {
         match self {
             Column::Uuid(values) => values[row].into(),
@@ -76,7 +67,8 @@ impl Column {
         }
     }
 
-    /// The expression that reads value `at` of the JSON array `e.value`, on SQLite.
+    /// The expression that reads value `at` of the JSON array `e.value`, on SQLite. A row is binary JSON: as text it would
+    /// be parsed anew for each of its columns.
     fn read(&self, at: usize) -> String {
         match self {
             Column::Uuid(_) | Column::Bytes(_) => format!("unhex(e.value ->> {at})"),
@@ -95,6 +87,21 @@ impl Column {
     }
 }
 
+/// One value of a column, as SQLite is handed it.
+struct Cell<'a>(&'a Column, usize);
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Cell(column, row) = *self;
+        match column {
+            Column::Uuid(values) => values[row].map(Uuid::simple).serialize(serializer),
+            Column::Int(values) => values[row].serialize(serializer),
+            Column::Text(values) => values[row].serialize(serializer),
+            Column::Bytes(values) => values[row].as_ref().map(hex::encode).serialize(serializer),
+        }
+    }
+}
+
 impl RowSet {
     pub fn len(&self) -> usize {
         self.columns.first().map_or(0, |(_, column)| column.len())
@@ -106,19 +113,23 @@ impl RowSet {
 
     /// The statement that writes the rows out of what is bound from `$n` on: one JSON text on SQLite, an array per column
     /// on PostgreSQL.
+    ///
+    /// Why OR FAIL on SQLite: a batch that fails is rolled back as a whole, so no statement need keep what it would take to
+    /// be undone alone.
     pub(super) fn sql(&self, kind: Kind, n: usize) -> String {
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
         let (table, rows, list) = (self.table, self.select(kind, n), names.join(", "));
+        let or_fail = if kind == Kind::Sqlite { " OR FAIL" } else { "" };
         match self.mode {
             Mode::Delete => format!("DELETE FROM {table} WHERE ({list}) IN ({rows})"),
-            Mode::Insert => format!("INSERT INTO {table} ({list}) {rows}"),
+            Mode::Insert => format!("INSERT{or_fail} INTO {table} ({list}) {rows}"),
             // Why WHERE true: without it SQLite takes ON for a join's.
             Mode::Keep => format!("INSERT INTO {table} ({list}) {rows} WHERE true ON CONFLICT DO NOTHING"),
             Mode::Update { keys } => {
                 let set: Vec<String> = names[keys..].iter().map(|name| format!("{name} = s.{name}")).collect();
                 let same: Vec<String> = names[..keys].iter().map(|name| format!("{table}.{name} = s.{name}")).collect();
                 let (set, same) = (set.join(", "), same.join(" AND "));
-                format!("UPDATE {table} SET {set} FROM ({rows}) s WHERE {same}")
+                format!("UPDATE{or_fail} {table} SET {set} FROM ({rows}) s WHERE {same}")
             }
         }
     }
@@ -130,7 +141,7 @@ impl RowSet {
             Kind::Sqlite => {
                 let reads: Vec<String> =
                     columns.map(|(at, (name, column))| format!("{} AS {name}", column.read(at))).collect();
-                format!("SELECT {} FROM json_each(${n}) e", reads.join(", "))
+                format!("SELECT {} FROM jsonb_each(${n}) e", reads.join(", "))
             }
             Kind::Postgres => {
                 let arrays: Vec<String> =
@@ -178,7 +189,8 @@ impl RowSet {
 
     /// The rows as a JSON array of arrays, in the columns' order; SQLite takes them so.
     pub(super) fn json(&self) -> String {
-        let row = |row| self.columns.iter().map(|(_, column)| column.json(row)).collect();
-        serde_json::Value::Array((0..self.len()).map(row).collect()).to_string()
+        let row = |row| self.columns.iter().map(|(_, column)| Cell(column, row)).collect();
+        let rows: Vec<Vec<Cell>> = (0..self.len()).map(row).collect();
+        serde_json::to_string(&rows).unwrap_or_default()
     }
 }

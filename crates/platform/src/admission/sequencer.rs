@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use admission::{Answer, Decision, Facts, Head, Input, Pool, Refusals, decide};
 use arc_swap::ArcSwapOption;
 use futures::FutureExt;
-use orderlog::{Append, Appended, LogKey, Rules, leaf_hash, origin, sign_checkpoint, tiles};
+use orderlog::{Append, Appended, LogKey, People, Rules, leaf_hash, origin, sign_checkpoint, tiles};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ const BATCH_MAX: usize = 500;
 const MOVES_RESERVED: usize = BATCH_MAX / 4;
 /// Leaves that may be read under the lock; more are caught up before taking it.
 const CATCH_UP_LEAVES: u64 = 1_000;
+/// For so long after a batch the next one reads what is new under the lock: other processes add hardly more leaves than
+/// that meanwhile.
+const CAUGHT_UP_MAX: Duration = Duration::from_millis(50);
 /// How long a batch takes before anything was measured.
 const BATCH_NS_START: u64 = 50_000_000;
 
@@ -110,6 +113,8 @@ struct Queue {
 /// What a process knows of one offer. All of it is a hint or a fold of the log.
 pub(super) struct Offer {
     pub id: Uuid,
+    /// Its claimants by their pseudonyms.
+    pub people: People,
     queue: Mutex<Queue>,
     /// How long a batch takes, whatever its size: most of it is the round trips and the sync. Counted by the input,
     /// a quiet hour of batches of one would make a burst look hopeless.
@@ -133,15 +138,28 @@ pub(super) struct Fold {
 }
 
 impl Offer {
-    pub fn new(id: Uuid) -> Self {
+    pub fn new(id: Uuid, people: People) -> Self {
         Self {
             id,
+            people,
             queue: Mutex::default(),
             batch_ns: AtomicU64::new(BATCH_NS_START),
             seen: ArcSwapOption::empty(),
             refusals: RwLock::default(),
             hand: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Nobody holds it, and what it knows is as old as that.
+    pub fn is_idle(self: &Arc<Self>, age: Duration) -> bool {
+        Arc::strong_count(self) == 1 && self.seen.load().as_ref().is_none_or(|seen| seen.at.elapsed() > age)
+    }
+
+    /// Is the fold complete to a head that was read or committed a moment ago? Others have added few leaves since.
+    fn is_caught_up(&self) -> bool {
+        let Some(seen) = self.seen.load_full().filter(|seen| seen.at.elapsed() < CAUGHT_UP_MAX) else { return false };
+        let fold = self.refusals.read().unwrap_or_else(PoisonError::into_inner);
+        fold.log_no == seen.head.log_no && fold.refusals.size() >= seen.head.size
     }
 
     /// Queues an input and waits for its outcome.
@@ -329,24 +347,16 @@ async fn catch_up(offer: &Offer, shared: &Shared) -> Result<(), DbError> {
             return Ok(());
         }
         let from = if now_no == log_no { from } else { 0 };
-        let blobs = super::log::blobs(&shared.db, offer.id, now_no, from).await?;
-        let mut fold = offer.refusals.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.log_no != now_no {
-            *fold = Fold { log_no: now_no, refusals: Refusals::new() };
-        }
-        let nothing = blobs.is_empty();
-        apply(&mut fold.refusals, &blobs)?;
+        let mut nothing = true;
+        super::log::each_bundle(&shared.db, offer.id, now_no, from, |first, leaves| {
+            nothing = false;
+            offer.fold(now_no, first, leaves)
+        })
+        .await?;
         if nothing {
             return Ok(());
         }
     }
-}
-
-fn apply(refusals: &mut Refusals, blobs: &[(u64, Vec<u8>)]) -> Result<(), DbError> {
-    for (first, leaves) in blobs {
-        refusals.apply_bundle(*first, leaves).map_err(|error| broken(&error.to_string()))?;
-    }
-    Ok(())
 }
 
 /// One transaction: lock, facts, decision, writes, commit. `Err` means nothing of it is published.
@@ -356,7 +366,9 @@ async fn commit(
     inputs: &[Input],
     extra: Vec<Vec<RowSet>>,
 ) -> Result<(Vec<Answer>, Option<Arc<Sealed>>), DbError> {
-    catch_up(offer, shared).await?;
+    if !offer.is_caught_up() {
+        catch_up(offer, shared).await?;
+    }
     let mut tx = OfferTx::begin(&shared.db).await?;
     let locked = Instant::now();
     let row = tx.lock(offer.id).await?.ok_or(DbError::Missing)?;
@@ -426,12 +438,8 @@ async fn read_facts(
         if fold.log_no == row.log_no { as_i64(fold.refusals.size()) } else { 0 }
     };
     let read = tx.facts(offer.id, &ask).await?;
-    if !read.blobs.is_empty() {
-        let mut fold = offer.refusals.write().unwrap_or_else(PoisonError::into_inner);
-        if fold.log_no != row.log_no {
-            *fold = Fold { log_no: row.log_no, refusals: Refusals::new() };
-        }
-        apply(&mut fold.refusals, &read.blobs)?;
+    for (first, leaves) in &read.blobs {
+        offer.fold(row.log_no, *first, leaves)?;
     }
     let now_ms = match shared.db.kind() {
         Kind::Sqlite => shared.db.clock().now_ms(),
@@ -529,6 +537,15 @@ fn seal(
 }
 
 impl Offer {
+    /// Folds the committed leaves of one batch; those of a newer log begin anew.
+    fn fold(&self, log_no: u32, first_index: u64, leaves: &[u8]) -> Result<(), DbError> {
+        let mut fold = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
+        if fold.log_no != log_no {
+            *fold = Fold { log_no, refusals: Refusals::new() };
+        }
+        fold.refusals.apply_bundle(first_index, leaves).map_err(|error| broken(&error.to_string()))
+    }
+
     /// Remembers a committed batch.
     fn learn(&self, decision: &Decision) {
         let mut fold = self.refusals.write().unwrap_or_else(PoisonError::into_inner);

@@ -261,36 +261,31 @@ impl OfferTx {
         Ok(rows)
     }
 
-    /// Writes the new head, the log batch and every row set: one statement each on SQLite, one CTE on PostgreSQL.
+    /// Writes the new head, the log batch and every row set, in one go.
     pub async fn write(&mut self, batch: &BatchWrite<'_>) -> Result<(), DbError> {
+        let leaves = as_i64(batch.head.size - batch.first_index);
         let changed = match self {
             Self::Sqlite(tx) => {
-                for set in &batch.sets {
-                    let sql = AssertSqlSafe(set.sql(Kind::Sqlite, 1));
-                    sqlx::query(sql).bind(set.json()).execute(&mut **tx).await?;
-                }
-                if !batch.leaves.is_empty() {
-                    sqlx::query(LOG_BATCH)
-                        .bind(batch.offer)
-                        .bind(i64::from(batch.head.log_no))
-                        .bind(as_i64(batch.first_index))
-                        .bind(as_i64(batch.head.size - batch.first_index))
-                        .bind(&batch.leaves)
-                        .execute(&mut **tx)
-                        .await?;
-                }
-                bind_head(sqlx::query(UPDATE_OFFER), batch).execute(&mut **tx).await?.rows_affected()
-            }
-            Self::Postgres(tx) => {
-                let sql = AssertSqlSafe(batch.postgres_sql());
+                let sql = AssertSqlSafe(batch.sql(Kind::Sqlite));
                 let mut query = bind_head(sqlx::query(sql), batch);
                 if !batch.leaves.is_empty() {
-                    query = query.bind(as_i64(batch.head.size - batch.first_index)).bind(&batch.leaves);
+                    query = query.bind(leaves).bind(&batch.leaves);
+                }
+                for set in &batch.sets {
+                    query = query.bind(set.json());
+                }
+                query.fetch_all(&mut **tx).await?.len()
+            }
+            Self::Postgres(tx) => {
+                let sql = AssertSqlSafe(batch.sql(Kind::Postgres));
+                let mut query = bind_head(sqlx::query(sql), batch);
+                if !batch.leaves.is_empty() {
+                    query = query.bind(leaves).bind(&batch.leaves);
                 }
                 for set in &batch.sets {
                     query = set.bind(query);
                 }
-                query.execute(&mut **tx).await?.rows_affected()
+                query.fetch_all(&mut **tx).await?.len()
             }
         };
         if changed == 1 { Ok(()) } else { Err(broken("the offer moved under its lock")) }
@@ -311,9 +306,7 @@ pub(super) struct BatchWrite<'a> {
 
 const UPDATE_OFFER: &str = "UPDATE offer SET log_no = $2, rules_sha = $3, paused = $4, closed = $5, closes_ms = $6,
     line_after_close = $7, next_seq = $8, size = $9, frontier = $10, decided_ms = $11, free_epoch = $12, waiting = $13,
-    refusals = $14, version = $15, opens_ms = $17 WHERE id = $1 AND size = $16";
-const LOG_BATCH: &str =
-    "INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, $2, $3, $4, $5)";
+    refusals = $14, version = $15, opens_ms = $17 WHERE id = $1 AND size = $16 RETURNING id";
 
 fn bind_head<'q, DB, A>(query: sqlx::query::Query<'q, DB, A>, batch: &BatchWrite<'q>) -> sqlx::query::Query<'q, DB, A>
 where
@@ -345,22 +338,33 @@ where
 }
 
 impl BatchWrite<'_> {
-    fn postgres_sql(&self) -> String {
+    /// All writes as one text that answers one row: statements on SQLite, a CTE on PostgreSQL.
+    ///
+    /// Why one text on SQLite too: between two of them the batch waits for its turn among all tasks of the process.
+    fn sql(&self, kind: Kind) -> String {
         let mut parts = Vec::new();
         let mut next = 18;
         if !self.leaves.is_empty() {
             parts.push(format!(
-                "log AS (INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, $2, $16, ${}, ${}))",
+                "INSERT INTO log_batch (offer_id, log_no, first_index, count, leaves) VALUES ($1, $2, $16, ${}, ${})",
                 next,
                 next + 1
             ));
             next += 2;
         }
-        for (at, set) in self.sets.iter().enumerate() {
-            parts.push(format!("s{at} AS ({})", set.sql(Kind::Postgres, next)));
-            next += set.parameters(Kind::Postgres);
+        for set in &self.sets {
+            parts.push(set.sql(kind, next));
+            next += set.parameters(kind);
         }
-        if parts.is_empty() { UPDATE_OFFER.to_owned() } else { format!("WITH {} {UPDATE_OFFER}", parts.join(", ")) }
+        match kind {
+            _ if parts.is_empty() => UPDATE_OFFER.to_owned(),
+            Kind::Sqlite => format!("{}; {UPDATE_OFFER}", parts.join("; ")),
+            Kind::Postgres => {
+                let parts: Vec<String> =
+                    parts.iter().enumerate().map(|(at, part)| format!("s{at} AS ({part})")).collect();
+                format!("WITH {} {UPDATE_OFFER}", parts.join(", "))
+            }
+        }
     }
 }
 
@@ -528,6 +532,7 @@ macro_rules! claim_json_postgres {
 /// of the offer past a Bloom filter, and a sale slows down as it fills; `INDEXED BY` fails instead of doing that.
 /// PostgreSQL, asked with the offer beside the person, walks the offer's claims by number for the newest ended one of
 /// somebody who has none: a person is one offer's pseudonym and is asked for alone.
+/// `LIMIT $6 + 0`: a limit that is a bare parameter makes SQLite plan the statement anew each time it is bound.
 const FACTS_SQLITE: &str = concat!(
     "WITH c(j) AS (
         SELECT ", claim_json_sqlite!(), " FROM (SELECT DISTINCT unhex(value) AS person FROM json_each($2)) k
@@ -546,7 +551,7 @@ const FACTS_SQLITE: &str = concat!(
             WHERE c.id = unhex(k.value) AND +c.offer_id = $1
      ), l(j) AS (
         SELECT ", claim_json_sqlite!(), " FROM claim c WHERE c.offer_id = $1 AND c.state = 'waitlisted' AND c.seq > $5
-            ORDER BY c.seq LIMIT $6
+            ORDER BY c.seq LIMIT $6 + 0
      )
      SELECT (SELECT json_group_array(json_array(code, capacity, held_back, taken, confirm_no)) FROM offer_pool WHERE offer_id = $1) AS pools,
             (SELECT json_group_array(json(j)) FROM c) AS claims,

@@ -12,8 +12,8 @@ use super::Inner;
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// SQLite's own threshold, 1,000 pages: below it a checkpoint costs more than a longer log.
 const WAL_BYTES_MIN: u64 = 4 << 20;
-/// A log that never found a quiet moment to begin anew is emptied while the writer waits a little.
-pub(super) const WAL_BYTES_MAX: u64 = 128 << 20;
+/// A log that found no quiet moment to begin anew, 32 MiB of pages, does so while the writer waits a little.
+pub(super) const WAL_FRAMES_MAX: i64 = 8_000;
 
 /// Checkpoints the database of `file` for as long as its [`super::Db`] lives and is open.
 pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: PathBuf) {
@@ -29,22 +29,23 @@ pub(super) async fn run(db: Weak<Inner>, options: SqliteConnectOptions, file: Pa
             _ => break,
         };
         let bytes = tokio::fs::metadata(&log).await.map_or(0, |log| log.len());
-        if bytes >= WAL_BYTES_MIN {
-            checkpoint(&pool, bytes, copying).await;
+        if bytes >= WAL_BYTES_MIN
+            && let Err(error) = checkpoint(&pool, copying).await
+        {
+            // The log keeps everything meanwhile; it only grows.
+            tracing::warn!(%error, log.bytes = bytes, "the write-ahead log could not be moved into the database file");
         }
     }
     pool.close().await;
 }
 
-async fn checkpoint(pool: &SqlitePool, bytes: u64, copying: bool) {
-    // Why not while a backup copies: emptying waits for its snapshot, and the writer would wait with it.
-    let pragma = if bytes >= WAL_BYTES_MAX && !copying {
-        "PRAGMA wal_checkpoint(TRUNCATE)"
-    } else {
-        "PRAGMA wal_checkpoint(PASSIVE)"
-    };
-    if let Err(error) = sqlx::query(pragma).execute(pool).await {
-        // The log keeps everything meanwhile; it only grows.
-        tracing::warn!(%error, log.bytes = bytes, "the write-ahead log could not be moved into the database file");
+async fn checkpoint(pool: &SqlitePool, copying: bool) -> Result<(), sqlx::Error> {
+    let passive = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+    let (_busy, frames, _moved): (i64, i64, i64) = passive.fetch_one(pool).await?;
+    // Why not while a backup copies: it would wait for the backup's snapshot, and the writer with it.
+    if frames >= WAL_FRAMES_MAX && !copying {
+        // Why only now and in place: the writer waits for the few pages that came meanwhile, and for no new blocks after.
+        sqlx::query("PRAGMA wal_checkpoint(RESTART)").execute(pool).await?;
     }
+    Ok(())
 }

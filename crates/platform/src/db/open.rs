@@ -53,6 +53,8 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
+        // Why: a file does not go away as a server does, and each look is a hop to SQLite's thread.
+        .test_before_acquire(false)
         // Why: after a full disk or a failed write SQLite has rolled back by itself, and sqlx, which counts
         // transactions, would refuse every further BEGIN on the connection.
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
@@ -66,6 +68,7 @@ async fn sqlite(name: &'static str, file: PathBuf, clock: Clock) -> Result<Db, D
     }
     let reader = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS_MAX)
+        .test_before_acquire(false)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options.clone().pragma("query_only", "on"))
         .await?;

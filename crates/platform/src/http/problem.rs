@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::db::DbError;
 
+/// Room for a usual problem's body.
+const BODY_BYTES: usize = 512;
+
 /// A stable problem: its code is part of the contract, its titles are for people.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
@@ -146,7 +149,10 @@ impl Problem {
             retry_after_ms: self.retry_after_ms,
             extra: &self.extra,
         };
-        serde_json::to_vec(&body).unwrap_or_default()
+        let mut text = Vec::with_capacity(BODY_BYTES);
+        // Writing to memory cannot fail.
+        let _ = serde_json::to_writer(&mut text, &body);
+        text
     }
 }
 

@@ -91,7 +91,7 @@ async fn crowd(site: &Site) {
 fn check_receipt(shop: &Shop, offer: kernel::OfferId, user: UserId, answer: Told, text: &str) {
     let receipt = shop.read_receipt(offer, text);
     let Event::Claim { seq, person, outcome, .. } = receipt.leaf.event else { panic!("not a claim: {}", receipt.leaf) };
-    assert_eq!(person, shop.keys.person(offer, user).0);
+    assert_eq!(person, shop.keys.people(offer).derive(user.0).0);
     match answer {
         Told::Placed(told, _) => assert_eq!((told, Outcome::Held), (seq, outcome)),
         Told::Refused(told, index) => assert_eq!((told, index, Outcome::Refused), (seq, receipt.index, outcome)),

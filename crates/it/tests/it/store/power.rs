@@ -149,7 +149,7 @@ impl Client {
     }
 
     async fn claim(&self, user: UserId) -> Option<(ClaimId, u64)> {
-        let person = self.shop.keys.person(self.offer, user).0;
+        let person = self.shop.keys.people(self.offer).derive(user.0).0;
         match self.shop.claim(self.offer, user, "10k:1").await {
             Ok(claimed) => {
                 let claim = claimed.claim;
