@@ -94,6 +94,11 @@ impl Default for Config {
 
 /// Brings up the tables and answers the context, ready to be served.
 pub async fn service(deps: Deps) -> Result<Service, DbError> {
+    Ok(assemble(deps).await?.1)
+}
+
+/// The context's handle, and what it offers.
+async fn assemble(deps: Deps) -> Result<(Races, Service), DbError> {
     let Deps { db, clock, peers, offer_keys, ticket_key, config } = deps;
     migrate_context(&db, &MIGRATIONS).await?;
     store::RACES.create(&db).await?;
@@ -118,7 +123,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         registering::late_payment().bind(races.clone()),
         cancellation::cancellation().bind(races.clone()),
     ]);
-    Ok(Service {
+    let service = Service {
         name: "races",
         db,
         api: api::routes(&races).merge(platform::saga::admin_routes("races", &sagas)),
@@ -128,7 +133,8 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
         jobs: jobs::jobs(&races),
         offers,
         sagas: Some(sagas),
-    })
+    };
+    Ok((races, service))
 }
 
 /// The context's own handles. Cheap to clone.

@@ -97,7 +97,7 @@ impl Races {
 }
 
 /// The place is pinned for this payment; where it is not any more, it is got back if there is one.
-async fn take_place(races: Races, call: Call) -> Outcome {
+pub async fn take_place(races: Races, call: Call) -> Outcome {
     let Case { row, entry } = match races.case(&call).await {
         Ok(case) => case,
         Err(error) => return Outcome::unknown(error),
@@ -172,7 +172,7 @@ async fn give_place_back(races: Races, call: Call) -> Undone {
 
 /// The provider's word, fetched by payments; a provider that says nothing for too long needs an operator, or its own
 /// late word, which goes on from there.
-async fn await_payment(races: Races, call: Call) -> Outcome {
+pub async fn await_payment(races: Races, call: Call) -> Outcome {
     let entry: Entry = match call.data() {
         Ok(entry) => entry,
         Err(error) => return Outcome::stuck(error),
@@ -198,7 +198,7 @@ async fn await_payment(races: Races, call: Call) -> Outcome {
 }
 
 /// All that was paid goes back.
-async fn refund(races: Races, call: Call) -> Undone {
+pub async fn refund(races: Races, call: Call) -> Undone {
     let entry: Entry = match call.data() {
         Ok(entry) => entry,
         Err(error) => return Undone::not_yet(error),
@@ -228,7 +228,7 @@ async fn refund(races: Races, call: Call) -> Undone {
 }
 
 /// Person and race once more: the place is pinned, so the hold is no question.
-async fn check_eligibility(races: Races, call: Call) -> Outcome {
+pub async fn check_eligibility(races: Races, call: Call) -> Outcome {
     let row = match races.case(&call).await {
         Ok(case) => case.row,
         Err(error) => return Outcome::unknown(error),
@@ -267,7 +267,7 @@ impl Races {
 }
 
 /// The bib comes with the move, and so does the event.
-async fn confirm(races: Races, call: Call) -> Outcome {
+pub async fn confirm(races: Races, call: Call) -> Outcome {
     let Case { row, entry } = match races.case(&call).await {
         Ok(case) => case,
         Err(error) => return Outcome::unknown(error),

@@ -1,10 +1,13 @@
-//! Races by their own routes, on every database there is. Identity is a stand-in that knows whom a test names.
+//! Races by their own routes, on every database there is. Identity is a stand-in that knows whom a test names,
+//! payments one that keeps its books in memory.
 
 mod claims;
 mod edits;
 mod hand;
 mod lists;
+mod money;
 mod rehearsals;
+mod sagas;
 mod terms;
 
 use std::collections::HashMap;
@@ -32,7 +35,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::{Config, Deps, TicketKey, service};
+use crate::{Config, Deps, Races, TicketKey, assemble};
+use money::Money;
 
 /// A yard with nothing but races.
 pub struct Yard {
@@ -40,9 +44,11 @@ pub struct Yard {
     commands: Router,
     jobs: Vec<Job>,
     consumers: Vec<Consumer>,
+    races: Races,
     pub db: Db,
     pub clock: Clock,
     pub people: People,
+    pub money: Money,
     _dir: tempfile::TempDir,
 }
 
@@ -154,25 +160,28 @@ impl Yard {
             OfferKeys { log: LogKey::from_seed(&[7; 32]), person_secret: [9; 32], yard: "test.yard".to_owned() };
         let people = People::default();
         let peers = Peers::default();
-        peers.connect(people.answers());
+        let money = Money::new(peers.clone());
         let deps = Deps {
             db: db.clone(),
             clock: clock.clone(),
-            peers,
+            peers: peers.clone(),
             offer_keys: Arc::new(offer_keys),
             ticket_key: TicketKey::from_seed(&[3; 32]),
             config,
         };
-        let service = service(deps).await.expect("the tables are made");
+        let (races, service) = assemble(deps).await.expect("the tables are made");
+        peers.connect(people.answers().merge(money.answers()).merge(service.internal));
         let (api, _document) = service.api.split_for_parts();
         Yard {
             api: api.layer(from_fn(platform::http::edge)),
             commands: service.commands.layer(from_fn(platform::http::edge)),
             jobs: service.jobs,
             consumers: service.consumers,
+            races,
             db,
             clock,
             people,
+            money,
             _dir: dir,
         }
     }
@@ -253,16 +262,21 @@ impl Yard {
             version,
         };
         self.people.profiles.lock().expect("a lock").insert(saved.username.clone(), saved.clone());
+        self.tell(0, &saved).await;
+    }
+
+    /// Hands an event to one of the context's consumers.
+    pub async fn tell<E: Event>(&self, consumer: usize, event: &E) {
         let event = Envelope {
             event_id: Uuid::now_v7(),
-            kind: UserSaved::KIND.to_owned(),
-            version: UserSaved::VERSION,
-            key: saved.key(),
+            kind: E::KIND.to_owned(),
+            version: E::VERSION,
+            key: event.key(),
             actor: None,
             created_ms: self.clock.now_ms(),
-            payload: json!(saved),
+            payload: json!(event),
         };
-        let consumer = self.consumers[0].clone();
+        let consumer = self.consumers[consumer].clone();
         let applied = self.db.write(move |tx| Box::pin(async move { (consumer.apply)(tx, &event).await }));
         Result::<(), ConsumeError>::expect(applied.await, "the event is taken");
     }
