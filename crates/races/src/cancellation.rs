@@ -2,8 +2,8 @@
 //!
 //! It starts in the commit that ends the registration, whoever ended it.
 
+use kernel::ClaimId;
 use kernel::contracts::payments::{PaymentState, Refund, RefundPayment, SettlePayment};
-use kernel::{ClaimId, Won};
 use orderlog::ReturnReason;
 use platform::saga::{Call, Definition, Outcome, Start};
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,8 @@ async fn refund(races: Races, call: Call) -> Outcome {
     };
     let Some(payment) = payment else { return nothing() };
     let due = quote(&row.refund_rules, payment.amount_won, by, ended.at_ms);
-    if due.amount <= Won(0) {
+    // What a registration's own undoing gave back is not owed again.
+    if due.amount <= payment.refunded_won {
         return nothing();
     }
     let asked =

@@ -43,7 +43,7 @@ pub fn consumers(races: &Races) -> Vec<Consumer> {
 }
 
 /// Shows what came of a payment and lets its saga go on. Money that no saga waits for looks for a place of its own.
-async fn follow_payment(races: &Races, tx: &Tx, payment: &Payment) -> Result<(), DbError> {
+pub async fn follow_payment(races: &Races, tx: &Tx, payment: &Payment) -> Result<(), DbError> {
     let Subject::Registration(registration) = payment.subject;
     let now_ms = tx.now_ms().await?;
     progress::told(tx, payment, now_ms).await?;

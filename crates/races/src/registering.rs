@@ -153,18 +153,43 @@ impl Races {
     }
 }
 
+impl Races {
+    /// Where the place was regained and nobody wrote it down, the registration that follows the lost one.
+    async fn newest_of(&self, mut row: Registration, payment: PaymentId) -> Result<Registration> {
+        while let (false, Some(next)) = (row.state.open(), row.replaced_by) {
+            match registrations::find(&self.db, next).await?.filter(|next| is_for(next, payment)) {
+                Some(next) => row = next,
+                None => break,
+            }
+        }
+        Ok(row)
+    }
+}
+
+fn is_for(row: &Registration, payment: PaymentId) -> bool {
+    row.progress.payment.as_ref().is_some_and(|had| had.id == payment)
+}
+
 /// Before any money came the place goes back to its hold, and another payment may be tried; afterwards it is given up.
 async fn give_place_back(races: Races, call: Call) -> Undone {
     let Case { row, entry } = match races.case(&call).await {
         Ok(case) => case,
         Err(error) => return Undone::not_yet(error),
     };
-    if !is_pinned_for(&row, entry.payment) {
-        return Undone::Done;
-    }
+    let row = match races.newest_of(row, entry.payment).await {
+        Ok(row) => row,
+        Err(problem) => return Undone::not_yet(problem.code.code),
+    };
     let paid = call.results.contains_key("payment");
-    let mv = if paid { Move::Return(ReturnReason::Failed) } else { Move::Unpay };
-    match races.admission.act(row.offer, row.id, MoveBy::System, mv).await {
+    let (by, mv) = match row.state {
+        _ if !is_for(&row, entry.payment) => return Undone::Done,
+        ClaimState::Paying if paid => (MoveBy::System, Move::Return(ReturnReason::Failed)),
+        ClaimState::Paying => (MoveBy::System, Move::Unpay),
+        // Undone by an operator's order when the confirmation was in doubt.
+        ClaimState::Confirmed => (MoveBy::Organiser, Move::Return(ReturnReason::Cancelled)),
+        _ => return Undone::Done,
+    };
+    match races.admission.act(row.offer, row.id, by, mv).await {
         Ok(_) => Undone::Done,
         Err(problem) => Undone::not_yet(problem.code.code),
     }
@@ -209,6 +234,8 @@ pub async fn refund(races: Races, call: Call) -> Undone {
         Err(problem) => return Undone::not_yet(problem.code.code),
     };
     match payment.state {
+        // Something else gave it back already, e.g. the end of a confirmed registration.
+        PaymentState::Captured if payment.refunded_won >= payment.amount_won => return Undone::Done,
         PaymentState::Captured => {}
         // Undone by an operator's order before anybody knew.
         PaymentState::Ready | PaymentState::Confirming => return Undone::not_yet("the provider has not said yet"),
@@ -273,8 +300,7 @@ pub async fn confirm(races: Races, call: Call) -> Outcome {
         Err(error) => return Outcome::unknown(error),
     };
     // A repeat finds it confirmed already.
-    let ours = row.progress.payment.as_ref().is_some_and(|had| had.id == entry.payment);
-    if !ours || !matches!(row.state, ClaimState::Paying | ClaimState::Confirmed) {
+    if !is_for(&row, entry.payment) || !matches!(row.state, ClaimState::Paying | ClaimState::Confirmed) {
         return Outcome::refused(row.state.as_str());
     }
     match races.admission.act(row.offer, row.id, MoveBy::System, Move::Confirm).await {

@@ -188,8 +188,7 @@ async fn start_as(db: &Db, sagas: &Sagas, id: Uuid) -> bool {
     let start = Start { name: "order", id, subject: "somebody".to_owned(), data: json!({ "n": 7 }), after_ms: 0 };
     let starting = sagas.clone();
     let started = db.write(move |tx| Box::pin(async move { starting.start(tx, &start).await }));
-    let started = started.await.unwrap_or_else(|error: DbError| panic!("{error:?}"));
-    started
+    started.await.unwrap_or_else(|error: DbError| panic!("{error:?}"))
 }
 
 /// An executor until it is dropped.

@@ -20,8 +20,6 @@ pub struct Money {
 #[derive(Default)]
 struct Books {
     payments: HashMap<PaymentId, Payment>,
-    /// What the provider says of a payment that is being confirmed; captured where it is not named.
-    said: HashMap<PaymentId, PaymentState>,
     refunds: HashMap<Uuid, (PaymentId, Won)>,
 }
 
@@ -32,11 +30,6 @@ impl Money {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().expect("a lock")
-    }
-
-    /// What the provider says once it is asked.
-    pub fn says(&self, id: PaymentId, state: PaymentState) {
-        self.books().said.insert(id, state);
     }
 
     /// Moves a payment by another's hand: its payer confirms it, or it turns out captured after all.
@@ -91,9 +84,8 @@ impl Money {
         let asked = PinRegistration { registration_id: ClaimId(registration), payment_id: id };
         let pinned = self.peers.call(&asked).await?;
         let mut books = self.books();
-        let said = books.said.get(&id).copied().unwrap_or(PaymentState::Captured);
         let payment = books.payments.get_mut(&id).expect("a payment");
-        payment.state = if pinned == Pinned::Yes { said } else { PaymentState::Expired };
+        payment.state = if pinned == Pinned::Yes { PaymentState::Captured } else { PaymentState::Expired };
         Ok(Some(payment.clone()))
     }
 

@@ -84,8 +84,32 @@ impl Yard {
         }
     }
 
+    /// The kit refuses the first step whatever there was before it: money or a pin that this leaves behind is found by
+    /// the event that payments sends of every outcome.
+    async fn late_word(&self, case: &Case) {
+        let left_behind = self.newest(case).await["state"] == "paying";
+        if left_behind {
+            self.money.set(case.payment, PaymentState::Captured);
+        }
+        let paid = self.money.get(case.payment);
+        if paid.state != PaymentState::Captured || paid.refunded_won != Won(0) {
+            return;
+        }
+        let (races, told) = (self.races.clone(), paid.clone());
+        let heard =
+            self.db.write(move |tx| Box::pin(async move { crate::events::follow_payment(&races, tx, &told).await }));
+        Result::<(), platform::db::DbError>::expect(heard.await, "it is heard");
+        let entry = Entry { registration: claim_id(&case.id), payment: case.payment };
+        for id in [case.payment.0, registering::late_start(entry).id] {
+            self.races.sagas.run_now(id).await.expect("it runs");
+        }
+    }
+
     /// What must hold of a payment and a place, whatever happened.
     async fn fair(&self, case: &Case, state: State) -> Result<(), String> {
+        if state == State::Compensated {
+            self.late_word(case).await;
+        }
         self.end_cancellations().await;
         let (now, paid) = (self.newest(case).await, self.money.get(case.payment));
         let refunds = self.money.refunds(case.payment);
@@ -96,8 +120,10 @@ impl Yard {
         let back = refunds == 1 && paid.refunded_won == FEE;
         let fine = match (state, now["state"].as_str()) {
             (State::Completed, Some("confirmed")) => kept && now["bib"].is_i64() && taken == 1,
+            // The provider's later word found the place, and took it.
+            (State::Compensated, Some("confirmed")) => kept && now["bib"].is_i64() && taken == 1,
             (State::Compensated, Some("held")) => (paid.state != PaymentState::Captured || back) && taken == 1,
-            (State::Compensated, Some("failed" | "expired")) => back && taken == 0,
+            (State::Compensated, Some("failed" | "expired" | "cancelled")) => back && taken == 0,
             _ => false,
         };
         if fine { Ok(()) } else { Err(told()) }
@@ -154,6 +180,28 @@ async fn a_place_regained_stands_every_script() {
     let yard = yard().await;
     let stood = stand(&yard, &late_payment(), async |yard| yard.too_late(2).await).await;
     assert!(stood.unwrap_or_else(|faults| panic!("{faults}")) > 80);
+}
+
+/// The organiser took the place back: the whole fee goes back, once.
+#[tokio::test]
+async fn a_cancellation_stands_every_script() {
+    let yard = yard().await;
+    let at_hand = RefCell::new(None);
+    let fresh = async || {
+        let case = yard.confirmed().await;
+        yard.delete(&case.runner, &registration(&case.id)).await.must(200);
+        let start = cancellation::start(claim_id(&case.id), orderlog::ReturnReason::Cancelled, 1);
+        at_hand.replace(Some(case));
+        Start { context: yard.races.clone(), saga: start.id, subject: start.subject, data: start.data }
+    };
+    let check = async |_: &Races, state| {
+        let case = at_hand.take().expect("a case");
+        let (refunds, paid) = (yard.money.refunds(case.payment), yard.money.get(case.payment));
+        let fine = state == State::Compensated || (refunds == 1 && paid.refunded_won == FEE);
+        if fine { Ok(()) } else { Err(format!("{refunds} refunds of {paid:?}")) }
+    };
+    let stood = ordeal(&cancellation::cancellation(), fresh, check).await;
+    assert!(stood.unwrap_or_else(|faults| panic!("{faults}")) > 10);
 }
 
 #[tokio::test]
