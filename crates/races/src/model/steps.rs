@@ -74,6 +74,13 @@ pub struct PaymentProgress {
     pub expires_ms: i64,
 }
 
+impl PaymentProgress {
+    /// Being decided, or paid and not given back whole: there is nothing to pay beside it.
+    pub fn is_under_way(&self) -> bool {
+        self.state == "confirming" || (self.state == "captured" && self.refunded < self.amount)
+    }
+}
+
 /// What a registration has to go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wizard {

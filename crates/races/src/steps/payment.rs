@@ -38,7 +38,7 @@ pub async fn open(
     body: Body<PayFee>,
 ) -> Result<Json<RegistrationBody>> {
     let row = own(&races.db, id, &caller).await?;
-    let under_way = row.progress.payment.as_ref().filter(|had| matches!(&*had.state, "confirming" | "captured"));
+    let under_way = row.progress.payment.as_ref().filter(|had| had.is_under_way());
     if under_way.is_some_and(|had| had.provider == body.value.provider) && row.state.open() {
         return Ok(Json(races.owners(row.id).await?));
     }

@@ -84,7 +84,8 @@ pub async fn opened(tx: &Tx, id: ClaimId, payment: &Payment, now_ms: i64) -> Res
         "UPDATE registration_progress SET payment_id = $2, payment_state = $3, amount_won = $4, refunded_won = $5,
                    provider = $6, checkout_url = $7, payment_expires_ms = $8, payment_ms = coalesce(payment_ms, $9)
                WHERE registration_id = $1
-                   AND (payment_id IS NULL OR payment_id = $2 OR payment_state NOT IN ('confirming', 'captured'))";
+                   AND (payment_id IS NULL OR payment_id = $2 OR refunded_won >= amount_won
+                       OR payment_state NOT IN ('confirming', 'captured'))";
     let args = args![
         id.0,
         payment.payment_id.0,

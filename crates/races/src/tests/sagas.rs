@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use kernel::contracts::payments::PaymentState;
+use kernel::contracts::payments::{PaymentCaptured, PaymentState};
 use kernel::contracts::races::{PinRegistration, Pinned};
 use kernel::{ClaimId, PaymentId, Won};
 use platform::db::{Query, args};
@@ -202,6 +202,46 @@ async fn a_cancellation_stands_every_script() {
     };
     let stood = ordeal(&cancellation::cancellation(), fresh, check).await;
     assert!(stood.unwrap_or_else(|faults| panic!("{faults}")) > 10);
+}
+
+/// Runs a late payment's saga to its end.
+async fn come_late(yard: &Yard, case: &Case) -> Value {
+    yard.tell(1, &PaymentCaptured { payment: yard.money.get(case.payment) }).await;
+    let saga = start(yard, case).saga;
+    yard.races.sagas.run_now(saga).await.expect("it runs");
+    yard.newest(case).await
+}
+
+#[tokio::test]
+async fn late_money_gets_a_place_or_goes_back() {
+    for yard in Yard::all().await {
+        let case = yard.too_late(1).await;
+        let regained = come_late(&yard, &case).await;
+        assert_eq!((&regained["state"], &regained["replaces"]), (&json!("confirmed"), &json!(case.id)));
+        assert_eq!(regained["address"]["recipient"], "김하늘");
+        yard.fair(&case, State::Completed).await.expect("it keeps the money");
+
+        let case = yard.too_late(1).await;
+        yard.claim(&Person::member(), &case.race).await.must(201);
+        assert_eq!(come_late(&yard, &case).await["state"], "expired");
+        assert_eq!((yard.money.get(case.payment).refunded_won, yard.money.refunds(case.payment)), (FEE, 1));
+
+        let case = yard.too_late(1).await;
+        let anew = yard.claim(&case.runner, &case.race).await.must(201).str("id");
+        let now = come_late(&yard, &case).await;
+        assert_eq!((&now["state"], &now["id"]), (&json!("confirmed"), &json!(anew)));
+        yard.fair(&case, State::Completed).await.expect("it keeps the money");
+
+        let case = yard.too_late(1).await;
+        let anew = yard.claim(&case.runner, &case.race).await.must(201).str("id");
+        let other = yard.payable(&case.runner, &anew).await;
+        yard.money.set(other, PaymentState::Confirming);
+        yard.money.settle(other).await.expect("an answer");
+        yard.races.sagas.run_now(other.0).await.expect("it runs");
+        assert_eq!(come_late(&yard, &case).await["state"], "confirmed");
+        assert_eq!((yard.money.get(case.payment).refunded_won, yard.money.refunds(case.payment)), (FEE, 1));
+        assert_eq!(yard.money.refunds(other), 0);
+    }
 }
 
 #[tokio::test]
