@@ -6,8 +6,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    Races, adjust, assign, cancel, claim, create, delete, edit, leave, list, mine, quote, read, registrants, rehearse,
-    steps, store, ticket, withdraw,
+    Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, mine, quote, read, registrants,
+    rehearse, steps, store, ticket, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -30,6 +30,7 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(assign::assign))
         .routes(routes!(claim::claim))
         .routes(routes!(registrants::list))
+        .routes(routes!(funnel::read))
         .routes(routes!(mine::list))
         .routes(routes!(mine::read))
         .routes(routes!(leave::leave))

@@ -23,6 +23,7 @@ mod delete;
 mod edit;
 mod error;
 mod events;
+mod funnel;
 mod jobs;
 mod leave;
 mod list;

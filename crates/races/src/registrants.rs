@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::list::check_query;
+use crate::model::{Address, NextStep};
 use crate::registration::{RegistrationBody, RegistrationState};
 use crate::store::registrations::{RegistrantFilter, Registration, list_registrants, positions};
 use crate::{Races, access};
@@ -123,7 +124,7 @@ fn csv_of(races: Races, offer: OfferId, filter: RegistrantFilter) -> Response {
     (headers, Body::from_stream(chunks)).into_response()
 }
 
-const CSV_HEAD: [&str; 14] = [
+const CSV_HEAD: [&str; 23] = [
     "sequence",
     "registration_id",
     "username",
@@ -134,6 +135,15 @@ const CSV_HEAD: [&str; 14] = [
     "size",
     "state",
     "bib",
+    "next_step",
+    "payment",
+    "amount_won",
+    "refunded_won",
+    "recipient",
+    "phone",
+    "postcode",
+    "line1",
+    "line2",
     "hold_expires_at",
     "received_at",
     "decided_at",
@@ -150,6 +160,9 @@ fn csv_rows(rows: &[Registration], first: bool) -> std::io::Result<Vec<u8>> {
         let body = RegistrationBody::of_row(row, None);
         let (username, name, nickname) = row.profile.clone().unwrap_or_default();
         let souvenir = body.souvenir.as_ref();
+        let payment = row.progress.payment.as_ref();
+        let address = row.progress.address.clone();
+        let sent = |part: fn(Address) -> String| address.clone().map(part).unwrap_or_default();
         let named = souvenir.and_then(|choice| row.souvenirs.iter().find(|souvenir| souvenir.id == choice.id));
         let cells = [
             body.sequence.to_string(),
@@ -162,6 +175,15 @@ fn csv_rows(rows: &[Registration], first: bool) -> std::io::Result<Vec<u8>> {
             souvenir.map(|choice| choice.size.clone()).unwrap_or_default(),
             row.state.as_str().to_owned(),
             body.bib.map(|bib| bib.to_string()).unwrap_or_default(),
+            body.next_step.map(NextStep::as_str).unwrap_or_default().to_owned(),
+            payment.map(|had| had.state.clone()).unwrap_or_default(),
+            payment.map(|had| had.amount.0.to_string()).unwrap_or_default(),
+            payment.map(|had| had.refunded.0.to_string()).unwrap_or_default(),
+            sent(|address| address.recipient),
+            sent(|address| address.phone),
+            sent(|address| address.postcode),
+            sent(|address| address.line1),
+            sent(|address| address.line2),
             body.hold_expires_at.map(|time| time.to_string()).unwrap_or_default(),
             body.received_at.to_string(),
             body.decided_at.to_string(),

@@ -1,5 +1,6 @@
 //! All statements of races; registrations, rehearsals and people in files of their own.
 
+pub mod funnel;
 pub mod people;
 pub mod progress;
 pub mod registrations;

@@ -76,7 +76,7 @@ const PUBLIC: [&str; 26] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 45] = [
+const GUARDED: [(&str, Door, Thing); 46] = [
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
@@ -88,6 +88,7 @@ const GUARDED: [(&str, Door, Thing); 45] = [
     ("GET /api/v1/admin/sagas/races/{id}", Door::Admins, Thing::Saga),
     ("GET /api/v1/company-applications", Door::Admins, Thing::None),
     ("GET /api/v1/payments/{id}", Door::Claimants, Thing::PaymentToRead(MISSING)),
+    ("GET /api/v1/races/{id}/funnel", Door::Companies, Thing::Race(MISSING)),
     ("GET /api/v1/races/{id}/registrations", Door::Companies, Thing::Race(MISSING)),
     ("GET /api/v1/registrations", Door::Claimants, Thing::None),
     ("GET /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),

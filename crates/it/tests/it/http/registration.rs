@@ -72,6 +72,36 @@ async fn confirmed(app: &App, race: &str, person: &Person) -> String {
     id
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_funnel_and_the_csv_say_how_far_everybody_came() {
+    yards(async |app| {
+        let (organiser, _) = app.organiser().await;
+        let race = race::open(app, &organiser, 3, json!({})).await;
+        let (first, second, third) = (app.member().await, app.member().await, app.member().await);
+        confirmed(app, &race, &first).await;
+        filled_in(app, &race, &second).await;
+        placed(app, &race, &third).await;
+        at_rest(app).await;
+        let funnel = app.get(format!("{race}/funnel")).by(&organiser).await.must(200);
+        assert_eq!(funnel.number("started"), 3);
+        let reached = |step: &str| {
+            let steps = funnel.body["steps"].as_array().unwrap();
+            steps.iter().find(|one| one["step"] == step).unwrap()["reached"].as_i64().unwrap()
+        };
+        let names = ["terms", "souvenir", "address", "payment", "paid", "confirmed"];
+        assert_eq!(names.map(reached), [2, 0, 2, 1, 1, 1]);
+        let started: i64 =
+            funnel.body["intake"].as_array().unwrap().iter().map(|one| one["started"].as_i64().unwrap()).sum();
+        assert_eq!(started, 3);
+        app.get(format!("{race}/funnel?hours=0")).by(&organiser).await.wrong_field("hours");
+        let path = format!("{race}/registrations");
+        let csv = app.get(path).header("accept", "text/csv").by(&organiser).await.must(200);
+        let csv = String::from_utf8(csv.bytes.to_vec()).unwrap();
+        assert!(csv.contains("confirmed,1,,captured,30000,0,김하늘,010-1234-5678,07345"), "{csv}");
+    })
+    .await;
+}
+
 /// No saga is open or stuck, and the books are right.
 async fn at_rest(app: &App) {
     until_so("every saga has ended", WITHIN, async || {
