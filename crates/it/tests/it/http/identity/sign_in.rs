@@ -260,10 +260,13 @@ async fn people_and_addresses_have_a_measure_of_requests() {
 async fn the_keys_that_tokens_are_checked_by_are_public() {
     yards(async |app| {
         let keys = app.get("/.well-known/jwks.json").await.must(200).body;
-        let [key] = keys["keys"].as_array().unwrap().as_slice() else { panic!("{keys}") };
-        let members: HashSet<&str> = key.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(members, HashSet::from(["alg", "crv", "kid", "kty", "use", "x"]), "nothing private");
-        assert_eq!(key["kid"], Value::from(app.token_key.kid()));
+        let [key, ticket] = keys["keys"].as_array().unwrap().as_slice() else { panic!("{keys}") };
+        for public in [key, ticket] {
+            let members: HashSet<&str> = public.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(members, HashSet::from(["alg", "crv", "kid", "kty", "use", "x"]), "nothing private");
+        }
+        assert_eq!((&key["kid"], &key["use"]), (&Value::from(app.token_key.kid()), &Value::from("sig")));
+        assert_eq!(ticket["use"], "ticket");
     })
     .await;
 }
