@@ -20,25 +20,30 @@ async fn an_organiser_sees_and_finds_who_registered() {
         insta::allow_duplicates! {
             insta::assert_json_snapshot!(redacted(&all.items()[2]), @r#"
             {
+              "address": null,
               "bib": null,
               "course": "km10",
               "decided_at": "[time]",
+              "ended_by": null,
               "hold_expires_at": null,
               "id": "[id]",
               "log_index": 3,
               "name": "황보하늘",
               "next_step": null,
               "nickname": "runner03",
+              "payment": null,
               "person_key": null,
               "position": 1,
               "race_id": "[id]",
               "receipt": null,
               "received_at": "[time]",
+              "refund": null,
               "replaced_by": null,
               "replaces": null,
               "sequence": 3,
               "souvenir": null,
               "state": "waitlisted",
+              "terms_version": null,
               "user_id": "[id]",
               "username": "runner03"
             }
