@@ -155,4 +155,9 @@ impl Sagas {
         tx.mark_published();
         Ok(store::signal(tx, id, self.0.db.clock().now_ms()).await? || self.revive(tx, id).await?)
     }
+
+    /// Where a saga stands; none where there is none.
+    pub async fn state(&self, tx: &Tx, id: Uuid) -> Result<Option<State>, DbError> {
+        Ok(view::find_locked(tx, id).await?.and_then(|saga| saga.state()))
+    }
 }

@@ -34,17 +34,3 @@ CREATE TABLE race_guest (
     user_id UUID NOT NULL,
     PRIMARY KEY (race_id, user_id)
 ) KEYED;
-
--- What an organiser wrote to the people of a race.
-CREATE TABLE race_message (
-    id UUID PRIMARY KEY,
-    race_id UUID NOT NULL,
-    title TEXT NOT NULL,
-    body TEXT NOT NULL,
-    -- To those in this state; null: in any open one.
-    state TEXT,
-    recipients INT NOT NULL,
-    created_ms INT NOT NULL,
-    created_by UUID NOT NULL
-) STRICT;
-CREATE INDEX race_message_newest ON race_message (race_id, id);

@@ -78,16 +78,19 @@ pub async fn claim(
 }
 
 impl Races {
+    /// The rule of a sale that a person does not meet.
+    pub async fn unmet_rule(&self, sale: &Sale, user: UserId) -> Result<Option<&'static str>> {
+        let Some(rules) = &sale.eligibility else { return Ok(None) };
+        let Some(person) = self.peers.call(&EligibilityFacts { user_id: user }).await? else {
+            return Ok(Some("account"));
+        };
+        let race_day = day_of(UtcTime(sale.race_at_ms), self.config.offset_s).unwrap_or_default();
+        Ok(unmet_rule(rules, &person, race_day))
+    }
+
     /// Refuses a person the rules do not admit, unless the organiser's hand placed him all the same: then what he has.
     async fn check_eligibility(&self, sale: &Sale, user: UserId) -> Result<Option<RegistrationBody>> {
-        let Some(rules) = &sale.eligibility else { return Ok(None) };
-        let person = self.peers.call(&EligibilityFacts { user_id: user }).await?;
-        let race_day = day_of(UtcTime(sale.race_at_ms), self.config.offset_s).unwrap_or_default();
-        let unmet = match &person {
-            Some(person) => unmet_rule(rules, person, race_day),
-            None => Some("account"),
-        };
-        let Some(rule) = unmet else { return Ok(None) };
+        let Some(rule) = self.unmet_rule(sale, user).await? else { return Ok(None) };
         let Some(had) = find_open(&self.db, sale.race, user).await? else {
             return Err(Problem::new(&NOT_ELIGIBLE).with("rule", rule));
         };

@@ -9,6 +9,7 @@ use kernel::contracts::races::RaceChanged;
 use kernel::{ClaimId, UserId};
 use platform::db::{DbError, Tx};
 use platform::events::{Consumer, publish};
+use platform::saga::State;
 
 use crate::Races;
 use crate::model::Race;
@@ -48,7 +49,11 @@ pub async fn follow_payment(races: &Races, tx: &Tx, payment: &Payment) -> Result
     let now_ms = tx.now_ms().await?;
     progress::told(tx, payment, now_ms).await?;
     let waited = races.sagas.signal(tx, payment.payment_id.0).await?;
-    if !waited && payment.state == PaymentState::Captured && payment.refunded_won.0 == 0 {
+    // A saga that asked by itself may have used the money before this event came.
+    if payment.state == PaymentState::Captured
+        && !waited
+        && races.sagas.state(tx, payment.payment_id.0).await? != Some(State::Completed)
+    {
         let entry = Entry { registration: ClaimId(registration), payment: payment.payment_id };
         races.sagas.start(tx, &registering::late_start(entry)).await?;
     }

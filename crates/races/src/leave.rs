@@ -14,7 +14,7 @@ use crate::store::registrations;
 
 /// Give up a place.
 ///
-/// A repeat gets the same answer. While a payment is being decided it is refused with 409 `admission/state`.
+/// What comes back of the fee is in `refund`, by the rules that `refund-quote` shows before. A repeat gets the same answer. While a payment is being decided it is refused with 409 `admission/state`.
 #[utoipa::path(delete, path = "/api/v1/registrations/{id}", operation_id = "give_up_place",
     tag = "registrations", params(("id" = Uuid, Path)),
     responses((status = 200, body = RegistrationBody)), security(("bearer" = [])))]

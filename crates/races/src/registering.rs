@@ -5,9 +5,8 @@
 //! Its steps are the same, in the order in which they can be undone.
 
 use admission::{ClaimState, Move, MoveBy};
-use kernel::contracts::identity::EligibilityFacts;
 use kernel::contracts::payments::{Payment, PaymentState, Refund, RefundPayment, SettlePayment};
-use kernel::{ClaimId, PaymentId, UtcTime, Won};
+use kernel::{ClaimId, PaymentId, Won};
 use orderlog::ReturnReason;
 use platform::admission::{ClaimRequest, RowSet};
 use platform::http::{Problem, Result};
@@ -18,8 +17,6 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::Races;
-use crate::model::{day_of, unmet_rule};
-use crate::pin::is_pinned_for;
 use crate::store::registrations::{self, Registration};
 use crate::store::{find_race, progress};
 
@@ -113,21 +110,30 @@ pub async fn take_place(races: Races, call: Call) -> Outcome {
 impl Races {
     /// The registration that is pinned for the payment, one way or another.
     async fn secure(&self, row: Registration, entry: Entry, call: &Call) -> Result<Option<ClaimId>> {
-        if is_pinned_for(&row, entry.payment) {
-            return Ok(Some(row.id));
-        }
+        let has_it = |row: &Registration| {
+            row.is_for(entry.payment) && matches!(row.state, ClaimState::Paying | ClaimState::Confirmed)
+        };
         let row = if row.state.open() { row } else { self.regain(&row, call).await? };
-        let paid = self.payment(entry.payment).await?.map(|payment| payment.amount_won);
-        if is_pinned_for(&row, entry.payment) {
+        if has_it(&row) {
             return Ok(Some(row.id));
         }
+        let Some(payment) = self.payment(entry.payment).await? else { return Ok(None) };
         // Who waits, is confirmed or is paying otherwise, or has a place at another price, gets his money back.
-        if row.state != ClaimState::Held || paid != Some(row.fee) {
+        if row.state != ClaimState::Held || payment.amount_won != row.fee {
             return Ok(None);
         }
         self.pin(&row, entry.payment, Vec::new()).await?;
-        let row = registrations::find(&self.db, row.id).await?;
-        Ok(row.filter(|row| is_pinned_for(row, entry.payment)).map(|row| row.id))
+        let id = row.id;
+        let shown = self.db.write(move |tx| {
+            Box::pin(async move {
+                let now_ms = tx.now_ms().await?;
+                progress::opened(tx, id, &payment, now_ms).await?;
+                progress::told(tx, &payment, now_ms).await
+            })
+        });
+        shown.await?;
+        let row = registrations::find(&self.db, id).await?;
+        Ok(row.filter(has_it).map(|row| row.id))
     }
 
     /// A new claim for who had a place before, or the open one he has by now; with what he had filled in.
@@ -157,17 +163,13 @@ impl Races {
     /// Where the place was regained and nobody wrote it down, the registration that follows the lost one.
     async fn newest_of(&self, mut row: Registration, payment: PaymentId) -> Result<Registration> {
         while let (false, Some(next)) = (row.state.open(), row.replaced_by) {
-            match registrations::find(&self.db, next).await?.filter(|next| is_for(next, payment)) {
+            match registrations::find(&self.db, next).await?.filter(|next| next.is_for(payment)) {
                 Some(next) => row = next,
                 None => break,
             }
         }
         Ok(row)
     }
-}
-
-fn is_for(row: &Registration, payment: PaymentId) -> bool {
-    row.progress.payment.as_ref().is_some_and(|had| had.id == payment)
 }
 
 /// Before any money came the place goes back to its hold, and another payment may be tried; afterwards it is given up.
@@ -182,7 +184,7 @@ async fn give_place_back(races: Races, call: Call) -> Undone {
     };
     let paid = call.results.contains_key("payment");
     let (by, mv) = match row.state {
-        _ if !is_for(&row, entry.payment) => return Undone::Done,
+        _ if !row.is_for(entry.payment) => return Undone::Done,
         ClaimState::Paying if paid => (MoveBy::System, Move::Return(ReturnReason::Failed)),
         ClaimState::Paying => (MoveBy::System, Move::Unpay),
         // Undone by an operator's order when the confirmation was in doubt.
@@ -208,6 +210,9 @@ pub async fn await_payment(races: Races, call: Call) -> Outcome {
         Err(problem) => return Outcome::unknown(problem.code.code),
     };
     match payment.state {
+        PaymentState::Captured if payment.refunded_won >= payment.amount_won => {
+            Outcome::refused("it was given back already")
+        }
         PaymentState::Captured => Outcome::Done(json!(Paid { amount_won: payment.amount_won })),
         PaymentState::Declined | PaymentState::Expired | PaymentState::Voided => {
             Outcome::refused(payment.reason.as_deref().unwrap_or(payment.state.as_str()))
@@ -272,15 +277,11 @@ impl Races {
     async fn unmet_by(&self, row: &Registration) -> Result<Option<&'static str>> {
         let race = find_race(&self.db, row.race).await?;
         let Some(race) = race.filter(|race| race.cancelled_ms.is_none()) else { return Ok(Some("race_cancelled")) };
-        let Some(rules) = &self.sale(race.id).await?.eligibility else { return Ok(None) };
-        if progress::is_guest(&self.db, race.id, row.user).await? {
-            return Ok(None);
+        let unmet = self.unmet_rule(&*self.sale(race.id).await?, row.user).await?;
+        match unmet {
+            Some(_) if progress::is_guest(&self.db, race.id, row.user).await? => Ok(None),
+            unmet => Ok(unmet),
         }
-        let Some(person) = self.peers.call(&EligibilityFacts { user_id: row.user }).await? else {
-            return Ok(Some("account"));
-        };
-        let race_day = day_of(UtcTime(race.race_at_ms), self.config.offset_s).unwrap_or_default();
-        Ok(unmet_rule(rules, &person, race_day))
     }
 
     /// A race without a fee: the last step confirms. One move, so no saga.
@@ -293,17 +294,18 @@ impl Races {
     }
 }
 
-/// The bib comes with the move, and so does the event.
+/// The bib comes with the move, and so do the event and what the registration shows of its payment.
 pub async fn confirm(races: Races, call: Call) -> Outcome {
     let Case { row, entry } = match races.case(&call).await {
         Ok(case) => case,
         Err(error) => return Outcome::unknown(error),
     };
     // A repeat finds it confirmed already.
-    if !is_for(&row, entry.payment) || !matches!(row.state, ClaimState::Paying | ClaimState::Confirmed) {
+    if !row.is_for(entry.payment) || !matches!(row.state, ClaimState::Paying | ClaimState::Confirmed) {
         return Outcome::refused(row.state.as_str());
     }
-    match races.admission.act(row.offer, row.id, MoveBy::System, Move::Confirm).await {
+    let paid = vec![progress::payment_row(row.id, Some((entry.payment, PaymentState::Captured)))];
+    match races.admission.act_with(row.offer, row.id, MoveBy::System, Move::Confirm, paid).await {
         Ok(claim) => Outcome::Done(json!({ "bib": claim.confirm_no })),
         Err(problem) if problem.status() == 409 => Outcome::refused(problem.code.code),
         Err(problem) => Outcome::unknown(problem.code.code),

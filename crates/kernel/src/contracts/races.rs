@@ -50,26 +50,6 @@ impl Event for RegistrationChanged {
     }
 }
 
-/// What an organiser writes to the people of a race.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RaceMessageSent {
-    pub message_id: uuid::Uuid,
-    pub race_id: RaceId,
-    pub title: String,
-    pub body: String,
-    /// To whom: those whose registration was in this state, or in any open one.
-    pub state: Option<String>,
-    pub user_ids: Vec<UserId>,
-}
-
-impl Event for RaceMessageSent {
-    const KIND: &'static str = "race.message-sent";
-    const VERSION: u32 = 1;
-    fn key(&self) -> String {
-        self.message_id.to_string()
-    }
-}
-
 /// Pins a registration's place before any call that can capture money: it does not expire while the payment is decided.
 /// Repeating it is harmless.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -58,6 +58,26 @@ impl Column {
         }
     }
 
+    fn remove(&mut self, row: usize) {
+        match self {
+            Column::Uuid(values) => drop(values.remove(row)),
+            Column::Int(values) => drop(values.remove(row)),
+            Column::Text(values) => drop(values.remove(row)),
+            Column::Bytes(values) => drop(values.remove(row)),
+        }
+    }
+
+    /// Adds a value of another column of the same type.
+    fn push_from(&mut self, other: &Column, row: usize) {
+        match (self, other) {
+            (Column::Uuid(mine), Column::Uuid(theirs)) => mine.push(theirs[row]),
+            (Column::Int(mine), Column::Int(theirs)) => mine.push(theirs[row]),
+            (Column::Text(mine), Column::Text(theirs)) => mine.push(theirs[row].clone()),
+            (Column::Bytes(mine), Column::Bytes(theirs)) => mine.push(theirs[row].clone()),
+            _ => debug_assert!(false, "columns of one shape"),
+        }
+    }
+
     fn value(&self, row: usize) -> Value {
         match self {
             Column::Uuid(values) => values[row].into(),
@@ -87,6 +107,19 @@ impl Column {
     }
 }
 
+/// Row sets of one shape as one: fewer statements, and a row that is updated twice is updated once, as the later one says.
+/// In the one statement that a batch is on PostgreSQL, the second update of a row would be lost.
+pub(super) fn gather(sets: impl IntoIterator<Item = RowSet>) -> Vec<RowSet> {
+    let mut gathered: Vec<RowSet> = Vec::new();
+    for set in sets {
+        match gathered.iter_mut().find(|known| known.is_shaped_like(&set)) {
+            Some(known) => known.take_in(&set),
+            None => gathered.push(set),
+        }
+    }
+    gathered
+}
+
 /// One value of a column, as SQLite is handed it.
 struct Cell<'a>(&'a Column, usize);
 
@@ -109,6 +142,31 @@ impl RowSet {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn is_shaped_like(&self, other: &RowSet) -> bool {
+        let shape = |set: &RowSet| -> Vec<_> {
+            set.columns.iter().map(|(name, column)| (*name, std::mem::discriminant(column))).collect()
+        };
+        self.table == other.table && self.mode == other.mode && shape(self) == shape(other)
+    }
+
+    /// Adds the rows of a set of the same shape; one of an update replaces an earlier one of the same key.
+    fn take_in(&mut self, other: &RowSet) {
+        for row in 0..other.len() {
+            if let Mode::Update { keys } = self.mode {
+                let same = |at: &usize| {
+                    let mut pairs = self.columns[..keys].iter().zip(&other.columns);
+                    pairs.all(|((_, mine), (_, theirs))| mine.value(*at) == theirs.value(row))
+                };
+                if let Some(at) = (0..self.len()).find(same) {
+                    self.columns.iter_mut().for_each(|(_, column)| column.remove(at));
+                }
+            }
+            for ((_, mine), (_, theirs)) in self.columns.iter_mut().zip(&other.columns) {
+                mine.push_from(theirs, row);
+            }
+        }
     }
 
     /// The statement that writes the rows out of what is bound from `$n` on: one JSON text on SQLite, an array per column
@@ -192,5 +250,25 @@ impl RowSet {
         let row = |row| self.columns.iter().map(|(_, column)| Cell(column, row)).collect();
         let rows: Vec<Vec<Cell>> = (0..self.len()).map(row).collect();
         serde_json::to_string(&rows).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(key: i64, value: &str) -> RowSet {
+        let columns = vec![("id", Column::Int(vec![Some(key)])), ("name", Column::Text(vec![Some(value.to_owned())]))];
+        RowSet { table: "thing", columns, mode: Mode::Update { keys: 1 } }
+    }
+
+    #[test]
+    fn a_row_updated_twice_is_updated_once_and_as_told_last() {
+        let insert = RowSet { mode: Mode::Insert, ..update(1, "new") };
+        let sets = [update(1, "first"), update(2, "other"), insert.clone(), update(1, "last"), insert];
+        let gathered = gather(sets);
+        assert_eq!(gathered.len(), 2);
+        assert_eq!(gathered[0].json(), r#"[[2,"other"],[1,"last"]]"#);
+        assert_eq!(gathered[1].json(), r#"[[1,"new"],[1,"new"]]"#, "inserts are never dropped");
     }
 }

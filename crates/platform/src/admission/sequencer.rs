@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Shared;
-use super::rows::{Column, Mode, RowSet};
+use super::rows::{Column, Mode, RowSet, gather};
 use super::store::{Ask, BatchWrite, LINE_CHUNK, OfferRow, OfferTx, as_i64, broken, claim_sets, pool_sets};
 use crate::db::{DbError, Kind};
 
@@ -494,7 +494,7 @@ fn row_sets(
     sets.extend(decision.rules.iter().map(|(_, rules)| rules_set(offer, rules)));
     // Why: what was refused, or is decided again in the next batch, leaves no trace here.
     let extra = extra.into_iter().zip(&decision.answers).filter(|(_, answer)| took_effect(answer));
-    sets.extend(extra.flat_map(|(sets, _)| sets));
+    sets.extend(gather(extra.flat_map(|(sets, _)| sets)));
     sets.retain(|set| !set.is_empty());
     sets
 }

@@ -54,8 +54,7 @@ impl Sagas {
 
     /// What a stuck saga waited for has come: it is retried, as an operator would.
     pub(super) async fn revive(&self, tx: &Tx, id: Uuid) -> Result<bool, DbError> {
-        let stuck = find_locked(tx, id).await?.is_some_and(|saga| saga.state() == Some(State::Stuck));
-        if !stuck {
+        if self.state(tx, id).await? != Some(State::Stuck) {
             return Ok(false);
         }
         match self.order_in(tx, id, Order::Retry, None, "what it waited for has come").await {

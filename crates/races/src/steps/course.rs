@@ -47,7 +47,7 @@ pub async fn change(
     let want = races.sale(row.race).await?.want(Some(&body.value.course), souvenir.as_ref())?;
     let race = race_of(&races.db, row.race).await?;
     let fee = race.courses.iter().find(|course| *course.code == *body.value.course).map(|course| course.fee);
-    let rows = if fee == Some(row.fee) { Vec::new() } else { vec![progress::unpriced_row(row.id)] };
+    let rows = if fee == Some(row.fee) { Vec::new() } else { vec![progress::payment_row(row.id, None)] };
     races.admission.act_with(row.offer, row.id, MoveBy::Owner(caller.user.0), Move::Amend(want), rows).await?;
     Ok(Json(races.owners(row.id).await?))
 }

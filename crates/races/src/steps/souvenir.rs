@@ -4,6 +4,7 @@ use admission::{Move, MoveBy};
 use axum::Json;
 use axum::extract::State;
 use garde::Validate;
+use kernel::ClaimId;
 use platform::http::auth::Claimant;
 use platform::http::{Body, IdPath, Problem, Result};
 use serde::Deserialize;
@@ -56,13 +57,27 @@ pub async fn choose(
     }
     let sale = races.sale(row.race).await?;
     let want = sale.want(Some(&course_of(&row.want)), choice.as_ref())?;
-    let now_ms = races.clock.now_ms();
+    // Why before the exchange where none is chosen: units can always be given back, and nothing else says that he chose.
+    if choice.is_none() {
+        races.note_souvenir(row.id).await?;
+    }
     if want != row.want {
-        let rows = vec![progress::chosen_row(row.id, now_ms)];
-        races.admission.act_with(row.offer, row.id, MoveBy::Owner(caller.user.0), Move::Amend(want), rows).await?;
-    } else {
-        let claim = row.id;
-        races.db.write(move |tx| Box::pin(async move { progress::chose_souvenir(tx, claim, now_ms).await })).await?;
+        races.admission.act(row.offer, row.id, MoveBy::Owner(caller.user.0), Move::Amend(want)).await?;
+    }
+    if choice.is_some() {
+        races.note_souvenir(row.id).await?;
     }
     Ok(Json(races.owners(row.id).await?))
+}
+
+impl Races {
+    async fn note_souvenir(&self, id: ClaimId) -> Result<()> {
+        let note = self.db.write(move |tx| {
+            Box::pin(async move {
+                let now_ms = tx.now_ms().await?;
+                progress::chose_souvenir(tx, id, now_ms).await
+            })
+        });
+        Ok(note.await?)
+    }
 }

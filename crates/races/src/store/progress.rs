@@ -32,7 +32,7 @@ pub async fn addressed(tx: &Tx, id: ClaimId, address: &Address, now_ms: i64) -> 
     Ok(())
 }
 
-/// A choice of none moves no claim.
+/// That a souvenir, or none, was chosen in its step.
 pub async fn chose_souvenir(tx: &Tx, id: ClaimId, now_ms: i64) -> Result<(), DbError> {
     begin(tx, id).await?;
     let sql = "UPDATE registration_progress SET souvenir_ms = coalesce(souvenir_ms, $2) WHERE registration_id = $1";
@@ -40,39 +40,15 @@ pub async fn chose_souvenir(tx: &Tx, id: ClaimId, now_ms: i64) -> Result<(), DbE
     Ok(())
 }
 
-/// The row of a choice that is committed with its amendment.
-pub fn chosen_row(id: ClaimId, now_ms: i64) -> RowSet {
+/// The row that says which payment a registration is for and how that stands, or that it is for none; committed with the
+/// claim's own move.
+pub fn payment_row(id: ClaimId, payment: Option<(PaymentId, PaymentState)>) -> RowSet {
     RowSet {
         table: "registration_progress",
         columns: vec![
             ("registration_id", Column::Uuid(vec![Some(id.0)])),
-            ("souvenir_ms", Column::Int(vec![Some(now_ms)])),
-        ],
-        mode: Mode::Update { keys: 1 },
-    }
-}
-
-/// The row that drops a payment made for another fee, committed with the amendment that changes the fee.
-pub fn unpriced_row(id: ClaimId) -> RowSet {
-    RowSet {
-        table: "registration_progress",
-        columns: vec![
-            ("registration_id", Column::Uuid(vec![Some(id.0)])),
-            ("payment_id", Column::Uuid(vec![None])),
-            ("payment_state", Column::Text(vec![None])),
-        ],
-        mode: Mode::Update { keys: 1 },
-    }
-}
-
-/// The row that says whose payment a claim is pinned for, committed with the pin.
-pub fn pinned_row(id: ClaimId, payment: PaymentId) -> RowSet {
-    RowSet {
-        table: "registration_progress",
-        columns: vec![
-            ("registration_id", Column::Uuid(vec![Some(id.0)])),
-            ("payment_id", Column::Uuid(vec![Some(payment.0)])),
-            ("payment_state", Column::Text(vec![Some(PaymentState::Confirming.as_str().to_owned())])),
+            ("payment_id", Column::Uuid(vec![payment.map(|(payment, _)| payment.0)])),
+            ("payment_state", Column::Text(vec![payment.map(|(_, state)| state.as_str().to_owned())])),
         ],
         mode: Mode::Update { keys: 1 },
     }

@@ -47,6 +47,11 @@ impl Registration {
     pub fn wizard(&self) -> Wizard {
         Wizard::new(self.state, &self.want, !self.souvenirs.is_empty(), self.fee)
     }
+
+    /// Whether this is the payment it waits for, or was paid by.
+    pub fn is_for(&self, payment: PaymentId) -> bool {
+        self.progress.payment.as_ref().is_some_and(|had| had.id == payment)
+    }
 }
 
 #[derive(FromQueryResult)]

@@ -230,6 +230,7 @@ async fn late_money_gets_a_place_or_goes_back() {
         let anew = yard.claim(&case.runner, &case.race).await.must(201).str("id");
         let now = come_late(&yard, &case).await;
         assert_eq!((&now["state"], &now["id"]), (&json!("confirmed"), &json!(anew)));
+        assert_eq!((&now["payment"]["state"], &now["payment"]["amount_won"]), (&json!("captured"), &json!(FEE)));
         yard.fair(&case, State::Completed).await.expect("it keeps the money");
 
         let case = yard.too_late(1).await;
@@ -241,6 +242,23 @@ async fn late_money_gets_a_place_or_goes_back() {
         assert_eq!(come_late(&yard, &case).await["state"], "confirmed");
         assert_eq!((yard.money.get(case.payment).refunded_won, yard.money.refunds(case.payment)), (FEE, 1));
         assert_eq!(yard.money.refunds(other), 0);
+    }
+}
+
+/// The saga may ask and have its answer before the event comes: then nobody waits for that event any more.
+#[tokio::test]
+async fn an_event_that_comes_after_its_saga_takes_nothing_back() {
+    for yard in Yard::all().await {
+        let case = yard.confirmed().await;
+        assert_eq!(come_late(&yard, &case).await["state"], "confirmed");
+        yard.fair(&case, State::Completed).await.expect("it keeps place and money");
+
+        // Not even where he has left since: his place is not claimed anew.
+        let case = yard.confirmed().await;
+        yard.delete(&case.runner, &registration(&case.id)).await.must(200);
+        let now = come_late(&yard, &case).await;
+        assert_eq!((&now["state"], &now["id"]), (&json!("cancelled"), &json!(case.id)));
+        assert_eq!(yard.money.refunds(case.payment), 0, "the race gives nothing back");
     }
 }
 
