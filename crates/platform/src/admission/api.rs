@@ -274,7 +274,7 @@ impl Admission {
         }
         let mut closes_ms = seen.head.rules.closes_ms;
         if seen.at.elapsed() > MEMORY_AGE_MAX {
-            let seen = live.refresh(&self.0).await?;
+            let seen = live.refresh(&self.0, MEMORY_AGE_MAX).await?;
             told = live.repeat(&seen.head, person, &request.want);
             closes_ms = seen.head.rules.closes_ms;
         }

@@ -121,6 +121,8 @@ pub(super) struct Offer {
     batch_ns: AtomicU64,
     /// The newest committed head this process has seen, and when.
     pub seen: ArcSwapOption<Seen>,
+    /// Held by who reads the head; when somebody last failed to.
+    refreshing: tokio::sync::Mutex<Option<Instant>>,
     pub refusals: RwLock<Fold>,
     /// Changes by the organiser's hand take turns.
     pub hand: tokio::sync::Mutex<()>,
@@ -145,6 +147,7 @@ impl Offer {
             queue: Mutex::default(),
             batch_ns: AtomicU64::new(BATCH_NS_START),
             seen: ArcSwapOption::empty(),
+            refreshing: tokio::sync::Mutex::default(),
             refusals: RwLock::default(),
             hand: tokio::sync::Mutex::default(),
         }
@@ -563,13 +566,30 @@ impl Offer {
         self.seen.store(Some(Arc::new(Seen { head, at: Instant::now() })));
     }
 
-    /// Reads the newest head, so that answers from memory are never older than that.
-    pub async fn refresh(&self, shared: &Shared) -> Result<Arc<Seen>, DbError> {
+    /// The head as it was read at most `age` ago. Who finds it older reads it for everybody: a crowd would otherwise ask
+    /// for the same row as often as there are people in it.
+    pub async fn refresh(&self, shared: &Shared, age: Duration) -> Result<Arc<Seen>, DbError> {
+        let asked = Instant::now();
+        let mut failed = self.refreshing.lock().await;
+        if let Some(seen) = self.seen.load_full().filter(|seen| seen.at.elapsed() <= age) {
+            return Ok(seen);
+        }
+        if failed.is_some_and(|at| at >= asked) {
+            return Err(DbError::Unavailable(anyhow::anyhow!("another could not read the head a moment ago")));
+        }
         // Why before the read: the head is as old as the moment it was asked for.
         let at = Instant::now();
-        let head = super::view::head(&shared.db, shared, self.id).await?.ok_or(DbError::Missing)?;
-        let seen = Arc::new(Seen { head, at });
-        self.seen.store(Some(seen.clone()));
-        Ok(seen)
+        metrics::counter!("madang_admission_head_reads_total").increment(1);
+        match super::view::head(&shared.db, shared, self.id).await {
+            Ok(head) => {
+                let seen = Arc::new(Seen { head: head.ok_or(DbError::Missing)?, at });
+                self.seen.store(Some(seen.clone()));
+                Ok(seen)
+            }
+            Err(error) => {
+                *failed = Some(at);
+                Err(error)
+            }
+        }
     }
 }
