@@ -6,8 +6,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, mine, quote, read, registrants,
-    rehearse, steps, store, ticket, withdraw,
+    Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, list_messages, mine, quote,
+    read, registrants, rehearse, send_message, steps, store, ticket, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -31,6 +31,8 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(claim::claim))
         .routes(routes!(registrants::list))
         .routes(routes!(funnel::read))
+        .routes(routes!(send_message::send))
+        .routes(routes!(list_messages::list))
         .routes(routes!(mine::list))
         .routes(routes!(mine::read))
         .routes(routes!(leave::leave))
