@@ -28,6 +28,7 @@ mod jobs;
 mod leave;
 mod list;
 mod list_messages;
+mod meter;
 mod mine;
 mod model;
 mod pin;
@@ -104,6 +105,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
 /// The context's handle, and what it offers.
 async fn assemble(deps: Deps) -> Result<(Races, Service), DbError> {
     let Deps { db, clock, peers, offer_keys, ticket_key, config } = deps;
+    meter::describe();
     migrate_context(&db, &MIGRATIONS).await?;
     store::RACES.create(&db).await?;
     store::PEOPLE.create(&db).await?;
