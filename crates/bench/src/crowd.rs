@@ -42,8 +42,8 @@ pub const GRANTED: Click = Click { path: "registrations", status: 201, says: "\"
 pub const REFUSED: Click = Click { path: "registrations", status: 409, says: "\"admission/sold-out\"" };
 
 impl Crowd {
-    /// `people` before an offer of `capacity` places.
-    pub async fn gather(yard: &Yard, admin: &str, people: usize, capacity: usize) -> Result<Crowd> {
+    /// `people` before an offer of `capacity` places, which cost `fee_won` each.
+    pub async fn gather(yard: &Yard, admin: &str, people: usize, capacity: usize, fee_won: i64) -> Result<Crowd> {
         #[derive(Deserialize)]
         struct Rehearsal {
             race_id: Uuid,
@@ -55,7 +55,7 @@ impl Crowd {
         }
         let client = reqwest::Client::new();
         let base = reqwest::Url::parse(&format!("http://{}/api/v1/admin/rehearsals", yard.addr))?;
-        let body = serde_json::json!({ "people": people, "capacity": capacity, "ttl_s": TTL_S });
+        let body = serde_json::json!({ "people": people, "capacity": capacity, "ttl_s": TTL_S, "fee_won": fee_won });
         let made = client.post(base.clone()).bearer_auth(admin).json(&body).send().await?.error_for_status();
         let made: Rehearsal = made.context("no rehearsal")?.json().await?;
         let list = client.get(base.join(&made.token_url)?).bearer_auth(admin).send().await?.error_for_status();
@@ -80,6 +80,10 @@ impl Crowd {
         }
         ensure!(tokens.len() == people, "{} tokens for {people} people", tokens.len());
         Ok(Crowd { race: made.race_id, tokens })
+    }
+
+    pub fn token(&self, person: usize) -> &str {
+        &self.tokens[person]
     }
 
     pub fn race(&self) -> Uuid {
@@ -117,7 +121,7 @@ impl Crowd {
     }
 }
 
-fn options(connections: usize) -> Options {
+pub fn options(connections: usize) -> Options {
     Options { connections, timeout: ANSWER_MAX, retry: None }
 }
 

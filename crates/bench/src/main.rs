@@ -8,7 +8,9 @@ mod bare;
 mod crowd;
 mod database;
 mod fill;
+mod ledger;
 mod rates;
+mod registration;
 mod report;
 mod standing;
 mod yard;
@@ -75,6 +77,10 @@ pub enum Scenario {
     Start,
     /// Resident memory of a yard that has nothing to do.
     Memory,
+    /// From the click to the bib, paid in the sandbox.
+    Registration,
+    /// A captured payment's transfer in the ledger of payments.
+    Ledger,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -132,6 +138,12 @@ async fn scenarios(args: &Args, report: &mut Report) -> Result<()> {
     let rates = [Scenario::Bare, Scenario::Grant, Scenario::Refusal, Scenario::Repeat];
     if rates.into_iter().any(asked) {
         rates::measure(args, &database, &asked, report).await?;
+    }
+    if asked(Scenario::Registration) {
+        registration::measure(args, &database, report).await?;
+    }
+    if asked(Scenario::Ledger) {
+        ledger::measure(args, &database, report).await?;
     }
     Ok(())
 }

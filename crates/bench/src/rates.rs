@@ -17,6 +17,9 @@ use crate::{Args, Scenario};
 /// Share of the closed loop's rate at which the open loop measures latency.
 const OPEN_SHARE: f64 = 0.7;
 
+/// A claim is the same whatever the place costs.
+const FREE: i64 = 0;
+
 /// A place where one run is measured.
 struct Run<'a> {
     args: &'a Args,
@@ -56,7 +59,7 @@ async fn granted(args: &Args, database: &Database, grants: bool, report: &mut Re
     let yard = ground.start().await?;
     let admin = ground.admin(&yard).await?;
     let [first, second, third] = slices(0..3 * args.people);
-    let crowd = Crowd::gather(&yard, &admin, third.end, third.end + 1).await?;
+    let crowd = Crowd::gather(&yard, &admin, third.end, third.end + 1, FREE).await?;
     let run = Run { args, yard: &yard, crowd: &crowd, claims: 0 };
     let bare_cold = run.rush(first.clone(), BARE).await?;
     let bare = run.rush(first.clone(), BARE).await?;
@@ -87,7 +90,7 @@ async fn refused(
     let yard = ground.start().await?;
     let admin = ground.admin(&yard).await?;
     let [first, second, third] = slices(0..3 * args.people);
-    let crowd = Crowd::gather(&yard, &admin, third.end + 1, 1).await?;
+    let crowd = Crowd::gather(&yard, &admin, third.end + 1, 1, FREE).await?;
     crowd.rush(&yard, third.end..third.end + 1, GRANTED, 1).await.context("the only place")?;
     let run = Run { args, yard: &yard, crowd: &crowd, claims: 0 };
     let bare_cold = run.rush(first.clone(), BARE).await?;
@@ -118,7 +121,7 @@ async fn full(args: &Args, database: &Database, scenario: Scenario, report: &mut
     let ground = Ground::new(args, database).await?;
     let yard = ground.start().await?;
     let admin = ground.admin(&yard).await?;
-    let crowd = Crowd::gather(&yard, &admin, all, capacity).await?;
+    let crowd = Crowd::gather(&yard, &admin, all, capacity, FREE).await?;
     if capacity == 1 {
         crowd.rush(&yard, all - 1..all, GRANTED, 1).await.context("the only place")?;
     }
@@ -190,7 +193,7 @@ impl Run<'_> {
 ///
 /// Why a measurement is made in groups: a shared machine is not equally fast from one second to the next, and a ratio
 /// says something only of two rates measured side by side.
-fn slices(people: Range<usize>) -> [Range<usize>; 3] {
+pub fn slices(people: Range<usize>) -> [Range<usize>; 3] {
     let (start, third) = (people.start, people.len() / 3);
     [start..start + third, start + third..start + 2 * third, start + 2 * third..people.end]
 }

@@ -26,6 +26,10 @@ pub enum Kind {
     Memory,
     /// Milliseconds a fresh process takes for its first answer to a click on an offer that holds `claims`.
     First { scenario: Scenario, claims: usize },
+    /// Whole registrations per second.
+    Registrations,
+    /// Transfers per second in the ledger.
+    Transfers,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ struct Runs {
     /// The bare route's rate just before each of `values`, in the same process; empty where nothing is compared.
     bare: Vec<f64>,
     p99_ms: Vec<f64>,
+    /// In the order of the steps.
+    step_p99_ms: Vec<(&'static str, Vec<f64>)>,
 }
 
 pub struct Report {
@@ -48,15 +54,19 @@ pub struct Report {
 pub struct Row {
     scenario: Scenario,
     db: Db,
-    /// Requests per second of each group of each run of the closed loop; empty for what is no rate.
+    /// Requests, registrations or transfers per second of each group of each run of the closed loop; empty for what is no rate.
     rps: Vec<f64>,
     /// Median of the runs, in `unit`.
     median: f64,
     unit: &'static str,
     /// Median of the runs' ratios to the bare route, measured just before each run in the same process.
     ratio: Option<f64>,
-    /// Median of the runs' 99th percentiles in the open loop at 70 % of the run's rate.
+    /// Median of the runs' 99th percentiles in the open loop at 70 % of the run's rate; of registrations (their slowest
+    /// step) and transfers in the closed loop.
     p99_ms: Option<f64>,
+    /// The same of each request of a registration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_p99_ms: Option<BTreeMap<&'static str, f64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<Cache>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +110,18 @@ impl Report {
         self.runs.entry(kind).or_default().p99_ms.push(p99_ms);
     }
 
+    /// Adds the 99th percentiles of one run's steps, the slowest of which is the run's own.
+    pub fn add_step_p99s(&mut self, kind: Kind, p99s: &[(&'static str, f64)]) {
+        self.add_p99(kind, p99s.iter().map(|(_, p99_ms)| *p99_ms).fold(0.0, f64::max));
+        let steps = &mut self.runs.entry(kind).or_default().step_p99_ms;
+        for (step, p99_ms) in p99s {
+            match steps.iter_mut().find(|(known, _)| known == step) {
+                Some((_, runs)) => runs.push(*p99_ms),
+                None => steps.push((step, vec![*p99_ms])),
+            }
+        }
+    }
+
     pub fn set_rows_per_grant(&mut self, rows: Vec<(String, f64)>) {
         self.rows_per_grant = rows;
     }
@@ -114,7 +136,7 @@ impl Report {
         let ratio = (!ratios.is_empty()).then(|| median(&ratios));
         let is_grant = matches!(kind, Kind::Rate { scenario: Scenario::Grant, claims: 0, cache: Cache::Warm });
         let (rps, values) = match kind {
-            Kind::Rate { .. } => (runs.values.clone(), Vec::new()),
+            Kind::Rate { .. } | Kind::Registrations | Kind::Transfers => (runs.values.clone(), Vec::new()),
             _ => (Vec::new(), runs.values.clone()),
         };
         let target = target(kind, self.db);
@@ -126,6 +148,7 @@ impl Report {
             unit: kind.unit(),
             ratio,
             p99_ms: (!runs.p99_ms.is_empty()).then(|| median(&runs.p99_ms)),
+            step_p99_ms: (!runs.step_p99_ms.is_empty()).then(|| runs.step_p99s().collect()),
             cache: if let Kind::Rate { cache, .. } = kind { Some(cache) } else { None },
             claims: if let Kind::Rate { claims, .. } | Kind::First { claims, .. } = kind { Some(claims) } else { None },
             fresh: if let Kind::Start { fresh } = kind { Some(fresh) } else { None },
@@ -138,19 +161,28 @@ impl Report {
     }
 }
 
+impl Runs {
+    fn step_p99s(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        self.step_p99_ms.iter().map(|(step, runs)| (*step, median(runs)))
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dash = || "-".to_owned();
         writeln!(f, "{:<42} {:>12} {:<6} {:>6} {:>9}  target", "", "median", "", "ratio", "p99 ms")?;
         for (kind, runs) in self.runs.iter().filter(|(_, runs)| !runs.values.is_empty()) {
             let row = self.row(*kind, runs);
-            let ratio = row.ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"));
+            let ratio = row.ratio.map_or_else(dash, |ratio| format!("{ratio:.3}"));
             let p99 = row.p99_ms.map_or_else(dash, |p99_ms| format!("{p99_ms:.1}"));
             write!(f, "{:<42} {:>12.1} {:<6} {ratio:>6} {p99:>9}", kind.name(), row.median, row.unit)?;
             match (row.target, row.met) {
                 (Some(target), Some(true)) => writeln!(f, "  {target}: met")?,
                 (Some(target), _) => writeln!(f, "  {target}: MISSED")?,
                 (None, _) => writeln!(f)?,
+            }
+            for (step, p99_ms) in runs.step_p99s() {
+                writeln!(f, "  {step:<67} {p99_ms:>9.1}")?;
             }
         }
         if !self.rows_per_grant.is_empty() {
@@ -169,6 +201,8 @@ impl Kind {
             Kind::Rate { scenario, .. } | Kind::First { scenario, .. } => scenario,
             Kind::Start { .. } => Scenario::Start,
             Kind::Memory => Scenario::Memory,
+            Kind::Registrations => Scenario::Registration,
+            Kind::Transfers => Scenario::Ledger,
         }
     }
 
@@ -177,6 +211,8 @@ impl Kind {
             Kind::Rate { .. } => "req/s",
             Kind::Start { .. } | Kind::First { .. } => "ms",
             Kind::Memory => "MB",
+            Kind::Registrations => "reg/s",
+            Kind::Transfers => "tr/s",
         }
     }
 
@@ -191,6 +227,8 @@ impl Kind {
             Kind::Start { fresh: true } => format!("{scenario}, empty directory"),
             Kind::Start { fresh: false } => format!("{scenario}, used directory"),
             Kind::Memory => scenario,
+            Kind::Registrations => format!("{scenario}, click to bib"),
+            Kind::Transfers => format!("{scenario}, transfers"),
         }
     }
 }
@@ -222,6 +260,7 @@ fn target(kind: Kind, db: Db) -> Option<Target> {
             (Scenario::Repeat, Db::Sqlite) => Some(Target::RatioMin(0.9)),
             _ => None,
         },
+        (Kind::Registrations, _) => Some(Target::RatioMin(0.01)),
         (Kind::First { .. }, _) => Some(Target::Under(1_000.0, "ms")),
         (Kind::Start { .. }, Db::Sqlite) => Some(Target::Under(300.0, "ms")),
         (Kind::Memory, Db::Sqlite) => Some(Target::Under(80.0, "MB")),
@@ -293,6 +332,23 @@ mod tests {
         assert_eq!((&memory["rps"], &memory["values"]), (&serde_json::json!([]), &serde_json::json!([90.0])));
         let text = report.to_string();
         assert!(text.contains("ratio >= 0.25: met") && text.contains("< 80 MB: MISSED"), "{text}");
+    }
+
+    #[test]
+    fn a_registration_is_as_slow_as_its_slowest_step() {
+        let mut report = Report::new(Db::Postgres);
+        for (per_s, terms_ms, confirm_ms) in [(90.0, 4.0, 9.0), (110.0, 6.0, 7.0), (100.0, 5.0, 8.0)] {
+            report.add_beside(Kind::Registrations, per_s, 20_000.0);
+            report.add_step_p99s(Kind::Registrations, &[("terms", terms_ms), ("confirm", confirm_ms)]);
+        }
+        report.add(Kind::Transfers, 3_000.0);
+        let rows = serde_json::to_value(report.rows()).expect("JSON");
+        let [registration, ledger] = [&rows[0], &rows[1]];
+        assert_eq!((&registration["scenario"], &ledger["scenario"]), (&"registration".into(), &"ledger".into()));
+        assert_eq!((&registration["ratio"], &registration["met"]), (&0.005.into(), &false.into()));
+        assert_eq!(registration["p99_ms"], 8.0);
+        assert_eq!(registration["step_p99_ms"], serde_json::json!({ "terms": 5.0, "confirm": 8.0 }));
+        assert_eq!((&ledger["rps"], &ledger["ratio"]), (&serde_json::json!([3_000.0]), &serde_json::Value::Null));
     }
 
     #[test]

@@ -41,6 +41,8 @@ ids! {
     ClaimId;
     /// One event of an outbox; consumers are idempotent by it.
     EventId;
+    /// What an organiser wrote to those who registered.
+    MessageId;
     /// A scarce thing with one order log. Not the id of the race that is sold.
     OfferId;
     /// One intent to pay, and what came of it.

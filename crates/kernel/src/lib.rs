@@ -9,7 +9,7 @@ mod page;
 mod role;
 mod time;
 
-pub use id::{ClaimId, EventId, OfferId, PaymentId, RaceId, SessionId, UserId};
+pub use id::{ClaimId, EventId, MessageId, OfferId, PaymentId, RaceId, SessionId, UserId};
 pub use money::Won;
 pub use page::{Cursor, CursorError, LIMIT_DEFAULT, LIMIT_MAX, Page};
 pub use role::Role;

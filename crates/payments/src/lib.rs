@@ -16,7 +16,7 @@ mod confirm;
 mod error;
 mod events;
 mod jobs;
-mod ledger;
+pub mod ledger;
 mod list_reconciliations;
 mod model;
 mod of;

@@ -114,7 +114,11 @@ impl Sagas {
 
     /// Says what this process can run. Apart from `new`, since the steps' handle usually holds these sagas.
     pub fn define(&self, definitions: impl IntoIterator<Item = Definition>) {
-        self.0.registry.store(Arc::new(Registry::new(definitions)));
+        let registry = Registry::new(definitions);
+        for definition in registry.iter() {
+            at_work::begin_counting(definition.shape().name);
+        }
+        self.0.registry.store(Arc::new(registry));
     }
 
     /// Starts a saga in the caller's transaction; answers whether it is new.

@@ -16,6 +16,10 @@ use crate::config::{self, LogFormat};
 /// Buckets of every histogram in seconds: from a cached answer to the longest a handler may take.
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+/// Buckets, in seconds, of what waits for people: from who had it all ready to who came back the next day.
+const PATIENCE_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3_600.0, 86_400.0];
+/// The histograms that have them.
+const OF_PEOPLE: [&str; 1] = ["madang_registration_step_seconds"];
 /// Samples lie in memory until they are counted into buckets.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -104,7 +108,11 @@ where
 
 fn builder() -> anyhow::Result<PrometheusBuilder> {
     let seconds = Matcher::Suffix("_seconds".to_owned());
-    Ok(PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS)?)
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &SECONDS_BUCKETS)?;
+    // A full name goes before a suffix.
+    OF_PEOPLE.into_iter().try_fold(builder, |builder, name| {
+        Ok(builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &PATIENCE_BUCKETS)?)
+    })
 }
 
 /// Names as Prometheus' own client libraries have them.

@@ -1,13 +1,14 @@
 //! The routes of races.
 
+use axum::middleware::from_fn;
 use kernel::RaceId;
 use platform::admission::{log_document, log_routes};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, mine, quote, read, registrants,
-    rehearse, steps, store, ticket, withdraw,
+    Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, list_messages, meter, mine, quote,
+    read, registrants, rehearse, send_message, steps, store, ticket, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -31,14 +32,12 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(claim::claim))
         .routes(routes!(registrants::list))
         .routes(routes!(funnel::read))
+        .routes(routes!(send_message::send))
+        .routes(routes!(list_messages::list))
         .routes(routes!(mine::list))
         .routes(routes!(mine::read))
         .routes(routes!(leave::leave))
-        .routes(routes!(steps::course::change))
-        .routes(routes!(steps::terms::agree))
-        .routes(routes!(steps::souvenir::choose))
-        .routes(routes!(steps::address::set))
-        .routes(routes!(steps::payment::open))
+        .merge(steps())
         .routes(routes!(quote::read))
         .routes(routes!(ticket::qr))
         .routes(routes!(ticket::calendar))
@@ -48,4 +47,14 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .with_state(races.clone())
         .merge(OpenApiRouter::from(log))
         .merge(OpenApiRouter::with_openapi(log_document(PREFIX, "order log")))
+}
+
+fn steps() -> OpenApiRouter<Races> {
+    OpenApiRouter::new()
+        .routes(routes!(steps::course::change))
+        .routes(routes!(steps::terms::agree))
+        .routes(routes!(steps::souvenir::choose))
+        .routes(routes!(steps::address::set))
+        .routes(routes!(steps::payment::open))
+        .route_layer(from_fn(meter::count_refusals))
 }

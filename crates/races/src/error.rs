@@ -12,6 +12,7 @@ platform::problem_codes! {
     STEP = 409 "registration/step", "It is not this step's turn", "지금 진행할 수 있는 단계가 아닙니다";
     TERMS_CHANGED = 409 "registration/terms-changed", "The terms have changed; read them again", "약관이 변경되었습니다. 다시 확인해 주세요";
     SOUVENIR_REQUIRED = 409 "registration/souvenir-required", "This race needs a souvenir to be chosen", "기념품을 반드시 선택해야 하는 대회입니다";
+    TOO_MANY_MESSAGES = 429 "races/too-many-messages", "A race sends ten messages in 24 hours", "대회마다 24시간에 열 번까지만 메시지를 보낼 수 있습니다";
     /// A bib and its QR code come with the confirmation.
     NO_TICKET = 409 "registration/no-ticket", "Only a confirmed place has a ticket", "확정된 참가만 참가권이 있습니다";
 }

@@ -27,6 +27,8 @@ mod funnel;
 mod jobs;
 mod leave;
 mod list;
+mod list_messages;
+mod meter;
 mod mine;
 mod model;
 mod pin;
@@ -38,6 +40,7 @@ mod registration;
 mod rehearse;
 mod rows;
 mod sale;
+mod send_message;
 mod steps;
 mod store;
 mod terms;
@@ -59,11 +62,12 @@ use platform::peers::{Peers, answers};
 use platform::saga::Sagas;
 use platform::service::{Service, migrate_context};
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     platform::admission::MIGRATION,
     platform::saga::MIGRATION,
     Migration { name: "races_0001_races", sql: include_str!("../migrations/0001_races.sql") },
     Migration { name: "races_0002_steps", sql: include_str!("../migrations/0002_steps.sql") },
+    Migration { name: "races_0003_messages", sql: include_str!("../migrations/0003_messages.sql") },
 ];
 
 /// What races need from the process that runs them.
@@ -101,6 +105,7 @@ pub async fn service(deps: Deps) -> Result<Service, DbError> {
 /// The context's handle, and what it offers.
 async fn assemble(deps: Deps) -> Result<(Races, Service), DbError> {
     let Deps { db, clock, peers, offer_keys, ticket_key, config } = deps;
+    meter::describe();
     migrate_context(&db, &MIGRATIONS).await?;
     store::RACES.create(&db).await?;
     store::PEOPLE.create(&db).await?;

@@ -290,6 +290,7 @@ impl Races {
             return Err(Problem::new(&platform::admission::codes::NOT_ELIGIBLE).with("rule", rule));
         }
         self.admission.act(row.offer, row.id, MoveBy::System, Move::Confirm).await?;
+        row.count_step("confirmed", self.clock.now_ms());
         Ok(())
     }
 }
@@ -306,7 +307,12 @@ pub async fn confirm(races: Races, call: Call) -> Outcome {
     }
     let paid = vec![progress::payment_row(row.id, Some((entry.payment, PaymentState::Captured)))];
     match races.admission.act_with(row.offer, row.id, MoveBy::System, Move::Confirm, paid).await {
-        Ok(claim) => Outcome::Done(json!({ "bib": claim.confirm_no })),
+        Ok(claim) => {
+            if row.state == ClaimState::Paying {
+                row.count_step("confirmed", races.clock.now_ms());
+            }
+            Outcome::Done(json!({ "bib": claim.confirm_no }))
+        }
         Err(problem) if problem.status() == 409 => Outcome::refused(problem.code.code),
         Err(problem) => Outcome::unknown(problem.code.code),
     }

@@ -1,6 +1,7 @@
 //! All statements of races; registrations, rehearsals and people in files of their own.
 
 pub mod funnel;
+pub mod messages;
 pub mod people;
 pub mod progress;
 pub mod registrations;

@@ -5,6 +5,7 @@ mod claims;
 mod edits;
 mod hand;
 mod lists;
+mod messages;
 mod money;
 mod rehearsals;
 mod sagas;

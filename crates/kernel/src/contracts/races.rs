@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Request};
-use crate::{ClaimId, OfferId, PaymentId, RaceId, UserId};
+use crate::{ClaimId, MessageId, OfferId, PaymentId, RaceId, UserId};
 
 /// A race was published, edited, or called off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,30 @@ impl Event for RegistrationChanged {
     }
 }
 
+/// Most people one [`RaceMessageSent`] names; to more it is told in several. Who starves without it: every consumer, by
+/// one event as long as a race has runners.
+pub const RECIPIENTS_MAX: usize = 500;
+
+/// An organiser wrote to those who registered. Each recipient is named once, in one of the message's events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaceMessageSent {
+    pub message_id: MessageId,
+    pub race_id: RaceId,
+    pub race_title: String,
+    pub owner_id: UserId,
+    pub title: String,
+    pub body: String,
+    pub recipients: Vec<UserId>,
+}
+
+impl Event for RaceMessageSent {
+    const KIND: &'static str = "race.message_sent";
+    const VERSION: u32 = 1;
+    fn key(&self) -> String {
+        self.message_id.to_string()
+    }
+}
+
 /// Pins a registration's place before any call that can capture money: it does not expire while the payment is decided.
 /// Repeating it is harmless.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,4 +94,19 @@ pub enum Pinned {
 impl Request for PinRegistration {
     const PATH: &'static str = "races/pin";
     type Answer = Pinned;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was once written is read, and written again as it was: no field may be lost or retyped.
+    #[test]
+    fn a_message_is_told_as_it_always_was() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("golden/race.message_sent.1.json")).expect("JSON");
+        let event: RaceMessageSent = serde_json::from_value(golden.clone()).expect("the event");
+        assert_eq!(serde_json::to_value(&event).expect("JSON"), golden);
+        assert_eq!(event.key(), "019a0000-0000-7000-8000-000000000001");
+    }
 }

@@ -124,6 +124,16 @@ impl Store for Held<'_> {
     }
 }
 
+/// Shows how often sagas of this name ended in each way from the first scrape on: a rate needs the zero before the one.
+pub(super) fn begin_counting(name: &'static str) {
+    metrics::describe_counter!("madang_saga_started_total", "Sagas taken for the first time");
+    metrics::describe_counter!("madang_saga_ended_total", "Sagas that were completed, compensated, or got stuck");
+    metrics::counter!("madang_saga_started_total", "saga" => name).increment(0);
+    for state in [::saga::State::Completed, ::saga::State::Compensated, ::saga::State::Stuck] {
+        metrics::counter!("madang_saga_ended_total", "saga" => name, "state" => state.as_str()).increment(0);
+    }
+}
+
 enum Ran<T> {
     Ended(T),
     TimedOut,

@@ -59,6 +59,10 @@ pub struct Progress {
     pub souvenir_chosen: bool,
     pub address: Option<Address>,
     pub payment: Option<PaymentProgress>,
+    /// Ever: a course of another fee drops the payment.
+    pub payment_opened: bool,
+    /// When the newest of the steps was done for the first time.
+    pub newest_ms: Option<i64>,
 }
 
 /// The newest payment of a registration, as payments told of it last.

@@ -30,20 +30,25 @@ pub async fn set(
     check_text(&mut faults, "recipient", &address.recipient);
     check_text(&mut faults, "line1", &address.line1);
     faults.finish()?;
-    let row = races
+    let (mut row, done_ms) = races
         .db
         .write(move |tx| {
             Box::pin(async move {
                 let row = own(tx, id, &caller).await?;
                 if row.progress.address.as_ref() == Some(&address) && row.state.open() {
-                    return Ok(row);
+                    return Ok((row, None));
                 }
                 check_turn(&row, NextStep::Address)?;
-                progress::addressed(tx, row.id, &address, tx.now_ms().await?).await?;
-                Ok::<_, Problem>(row)
+                let now_ms = tx.now_ms().await?;
+                progress::addressed(tx, row.id, &address, now_ms).await?;
+                Ok::<_, Problem>((row, Some(now_ms)))
             })
         })
         .await?;
+    if let (Some(now_ms), None) = (done_ms, &row.progress.address) {
+        row.count_step("address", now_ms);
+        row.progress.newest_ms = Some(now_ms);
+    }
     if row.fee == Won(0) && row.state == admission::ClaimState::Held {
         races.confirm_free(&row).await?;
     }

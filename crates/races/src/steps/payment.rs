@@ -64,5 +64,8 @@ pub async fn open(
             })
         })
         .await?;
+    if !row.progress.payment_opened {
+        row.count_step("payment", races.clock.now_ms());
+    }
     Ok(Json(races.owners(row.id).await?))
 }

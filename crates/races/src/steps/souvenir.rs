@@ -67,6 +67,9 @@ pub async fn choose(
     if choice.is_some() {
         races.note_souvenir(row.id).await?;
     }
+    if !row.progress.souvenir_chosen {
+        row.count_step("souvenir", races.clock.now_ms());
+    }
     Ok(Json(races.owners(row.id).await?))
 }
 

@@ -41,23 +41,27 @@ pub async fn agree(
         return Err(Problem::field("agreed", "required", "without agreeing there is no place"));
     }
     let version = body.value.terms_version;
-    let row = races
+    let (row, done_ms) = races
         .db
         .write(move |tx| {
             Box::pin(async move {
                 let row = own(tx, id, &caller).await?;
                 if row.progress.terms_version == Some(version) && row.state.open() {
-                    return Ok(row.id);
+                    return Ok((row, None));
                 }
                 check_turn(&row, NextStep::Terms)?;
                 let race = race_of(tx, row.race).await?;
                 if race.terms_version != version {
                     return Err(Problem::new(&TERMS_CHANGED).with("terms_version", race.terms_version));
                 }
-                progress::agreed(tx, row.id, version, tx.now_ms().await?).await?;
-                Ok(row.id)
+                let now_ms = tx.now_ms().await?;
+                progress::agreed(tx, row.id, version, now_ms).await?;
+                Ok((row, Some(now_ms)))
             })
         })
         .await?;
-    Ok(Json(races.owners(row).await?))
+    if let (Some(now_ms), None) = (done_ms, row.progress.terms_version) {
+        row.count_step("terms", now_ms);
+    }
+    Ok(Json(races.owners(row.id).await?))
 }

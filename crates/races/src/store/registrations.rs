@@ -79,7 +79,10 @@ struct RegistrationRow {
     fee_won: Option<i64>,
     ended_by: Option<String>,
     terms_version: Option<i64>,
+    terms_ms: Option<i64>,
     souvenir_ms: Option<i64>,
+    address_ms: Option<i64>,
+    payment_ms: Option<i64>,
     address: Option<String>,
     payment_id: Option<Uuid>,
     payment_state: Option<String>,
@@ -101,7 +104,7 @@ const COLUMNS: &str =
     (SELECT n.id FROM claim n WHERE n.replaces = c.id ORDER BY n.seq LIMIT 1) AS replaced_by,
     (SELECT k.fee_won FROM race_course k
      WHERE k.race_id = g.race_id AND (',' || c.want) LIKE '%,' || k.code || ':%') AS fee_won,
-    g.ended_by, s.terms_version, s.souvenir_ms, s.address, s.payment_id, s.payment_state, s.amount_won,
+    g.ended_by, s.terms_version, s.terms_ms, s.souvenir_ms, s.address_ms, s.payment_ms, s.address, s.payment_id, s.payment_state, s.amount_won,
     s.refunded_won, s.provider, s.checkout_url, s.payment_expires_ms";
 const NO_PROFILE: &str = "NULL AS username, NULL AS name, NULL AS nickname";
 const PROFILE: &str = "p.username, p.name, p.nickname";
@@ -251,6 +254,8 @@ impl RegistrationRow {
             ended_by: self.ended_by,
             progress: Progress {
                 terms_version: self.terms_version,
+                payment_opened: self.payment_ms.is_some(),
+                newest_ms: self.terms_ms.max(self.souvenir_ms).max(self.address_ms).max(self.payment_ms),
                 souvenir_chosen: self.souvenir_ms.is_some(),
                 address: self.address.as_deref().map(of_json).transpose()?,
                 payment: self.payment_id.map(|id| PaymentProgress {

@@ -76,7 +76,7 @@ const PUBLIC: [&str; 26] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 46] = [
+const GUARDED: [(&str, Door, Thing); 48] = [
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
@@ -89,6 +89,7 @@ const GUARDED: [(&str, Door, Thing); 46] = [
     ("GET /api/v1/company-applications", Door::Admins, Thing::None),
     ("GET /api/v1/payments/{id}", Door::Claimants, Thing::PaymentToRead(MISSING)),
     ("GET /api/v1/races/{id}/funnel", Door::Companies, Thing::Race(MISSING)),
+    ("GET /api/v1/races/{id}/messages", Door::Companies, Thing::Race(FORBIDDEN)),
     ("GET /api/v1/races/{id}/registrations", Door::Companies, Thing::Race(MISSING)),
     ("GET /api/v1/registrations", Door::Claimants, Thing::None),
     ("GET /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
@@ -110,6 +111,7 @@ const GUARDED: [(&str, Door, Thing); 46] = [
     ("POST /api/v1/payments/{id}/confirm", Door::Claimants, Thing::Payment(MISSING)),
     ("POST /api/v1/races", Door::Companies, Thing::None),
     ("POST /api/v1/races/{id}/cancellation", Door::Companies, Thing::Race(FORBIDDEN)),
+    ("POST /api/v1/races/{id}/messages", Door::Companies, Thing::Race(FORBIDDEN)),
     ("POST /api/v1/races/{id}/offer/assignments", Door::Companies, Thing::Race(FORBIDDEN)),
     ("POST /api/v1/races/{id}/registrations", Door::Claimants, Thing::HiddenRace(MISSING)),
     ("POST /api/v1/registrations/{id}/cancellation", Door::Companies, Thing::Registration(MISSING)),
@@ -393,6 +395,7 @@ impl World {
             "PUT /api/v1/registrations/{id}/steps/payment" => ask.json(&json!({ "provider": "sandbox" })),
             "PUT /api/v1/registrations/{id}/steps/souvenir" => ask.json(&json!({ "souvenir_id": null, "size": null })),
             "PUT /api/v1/registrations/{id}/steps/terms" => ask.json(&json!({ "agreed": true, "terms_version": 1 })),
+            "POST /api/v1/races/{id}/messages" => ask.json(&json!({ "title": "hello", "body": "runners" })),
             "POST /api/v1/races/{id}/cancellation" => ask.json(&json!({ "reason": "because" })),
             "PUT /api/v1/races/{id}/offer" => ask.json(&json!({ "paused": true, "reason": "because" })),
             "POST /api/v1/races/{id}/offer/assignments" => {

@@ -102,6 +102,57 @@ async fn the_funnel_and_the_csv_say_how_far_everybody_came() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_show_the_funnel() {
+    const STEPS: &str = "madang_registration_steps_total";
+    const SECONDS: &str = "madang_registration_step_seconds_count";
+    yards(async |app| {
+        let (organiser, _) = app.organiser().await;
+        let race = race::open(app, &organiser, 3, json!({})).await;
+        let (first, second) = (app.member().await, app.member().await);
+        let before = scrape(app).await;
+        confirmed(app, &race, &first).await;
+        let id = placed(app, &race, &second).await;
+        app.put(step(&id, "address"), address()).by(&second).await.problem(409, "registration/step");
+        at_rest(app).await;
+        let after = scrape(app).await;
+        // Other yards of this process count in the same place.
+        let grew = |name: &str, labels: &[&str]| {
+            let by = series(&after, name, labels).unwrap() - series(&before, name, labels).unwrap_or(0.0);
+            assert!(by >= 1.0, "{name} {labels:?} grew by {by}");
+        };
+        for step in ["terms", "address", "payment", "confirmed"] {
+            let step = format!("step=\"{step}\"");
+            grew(STEPS, &[&step, "outcome=\"done\""]);
+            grew(SECONDS, &[&step]);
+        }
+        grew(STEPS, &["step=\"address\"", "outcome=\"refused\""]);
+        grew("madang_saga_ended_total", &["saga=\"registration\"", "state=\"completed\""]);
+        for state in ["compensated", "stuck"] {
+            let labels = ["saga=\"registration\"", &format!("state=\"{state}\"")];
+            series(&before, "madang_saga_ended_total", &labels).expect("a zero before the first one");
+        }
+        // People take minutes, not milliseconds.
+        series(&after, "madang_registration_step_seconds_bucket", &["step=\"terms\"", "le=\"600\""]).unwrap();
+    })
+    .await;
+}
+
+async fn scrape(app: &App) -> String {
+    String::from_utf8(app.get("/metrics").await.must(200).bytes.to_vec()).unwrap()
+}
+
+/// The sum of the series of this name that have these labels; none where there is no such series.
+fn series(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let of_it = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'))
+            && labels.iter().all(|label| line.contains(label))
+    };
+    let values: Vec<f64> =
+        text.lines().filter(of_it).map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
 /// No saga is open or stuck, and the books are right.
 async fn at_rest(app: &App) {
     until_so("every saga has ended", WITHIN, async || {
