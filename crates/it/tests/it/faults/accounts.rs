@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use platform::db::{Clock, Db, DbOptions, Query, args, open};
+use platform::db::{Clock, Db, DbError, DbOptions, Query, args, open};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -52,6 +52,21 @@ impl Accounts {
         }
     }
 
+    /// The race gives a part of the fee back. Why here: a rehearsal's race gives nothing, and its sale is open already.
+    pub async fn give_back(self) {
+        let rules = json!([{ "until_ms": 4_000_000_000_000_i64, "percent": BACK_PERCENT }]).to_string();
+        let sql = "UPDATE race SET refund_rules = $1";
+        let written = self.races.write(move |tx| Box::pin(async move { tx.run(sql, args![rules]).await })).await;
+        assert_eq!(Result::<u64, DbError>::unwrap(written), 1);
+        self.close().await;
+    }
+
+    async fn close(self) {
+        for db in [self.races, self.payments, self.sandbox] {
+            db.close().await;
+        }
+    }
+
     /// Nobody asks for anything any more: everything comes to its end by itself, and then all the books are right.
     pub async fn settle(self, yard: &Serving, admin: &str, runners: &Runners) {
         self.sagas_end().await;
@@ -64,9 +79,7 @@ impl Accounts {
         self.bibs_have_no_gap(runners).await;
         runners.verify(yard).await;
         reconcile(yard, admin).await;
-        for db in [self.races, self.payments, self.sandbox] {
-            db.close().await;
-        }
+        self.close().await;
     }
 
     async fn sagas_end(&self) {

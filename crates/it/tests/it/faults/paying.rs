@@ -30,6 +30,7 @@ async fn rounds(site: &Site) {
     let admin = home.admin(&yard, "boss").await;
     let people = rounds * PEOPLE_A_ROUND;
     let runners = Runners::gather(&yard, &admin, people as u32, (people * 3 / 4) as u32).await;
+    Accounts::open(site, &home, home.data()).await.give_back().await;
     let mut cut_off = 0;
     for round in 0..rounds {
         let admin = yard.login("boss").await;
@@ -81,6 +82,7 @@ async fn the_other_ends_all(site: &Site) {
     let b = home_b.serve_by(home_b.command(["serve", "--port", &port])).await;
     let people = 2 * PEOPLE_A_ROUND;
     let runners = Runners::gather(&a, &admin, people as u32, (people * 3 / 4) as u32).await;
+    Accounts::open(site, &home_b, sandbox_home.data()).await.give_back().await;
     let mut at_a = runners.go(&a, &admin, 0..PEOPLE_A_ROUND);
     let at_b = runners.go(&b, &admin, PEOPLE_A_ROUND..people);
     at_a.answered(random().random_range(PEOPLE_A_ROUND..PEOPLE_A_ROUND * ANSWERS_EACH * 3 / 4)).await;

@@ -208,16 +208,7 @@ impl Serving {
 
     /// The body of an answer that must be a success.
     pub async fn read(&self, path: &str) -> Value {
-        self.read_by(self.get(path), path).await
-    }
-
-    /// The same for somebody who is signed in.
-    pub async fn read_as(&self, path: &str, token: &str) -> Value {
-        self.read_by(self.get(path).bearer_auth(token), path).await
-    }
-
-    async fn read_by(&self, request: RequestBuilder, path: &str) -> Value {
-        let answer = request.send().await.unwrap();
+        let answer = self.get(path).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}: {}", tail(&self.log));
         answer.json().await.unwrap()
     }

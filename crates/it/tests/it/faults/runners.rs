@@ -96,15 +96,9 @@ impl Runners {
     pub async fn gather(yard: &Serving, admin: &str, people: u32, capacity: u32) -> Runners {
         let wish = rehearse::Wish { people, capacity, ttl_s: TTL_S, fee_won: FEE_WON, ..Default::default() };
         let made = rehearse::Crowd::gather(&yard.url("/"), admin, &wish).await.unwrap();
-        let race = made.race_id;
-        let shown = yard.read_as(&format!("/api/v1/races/{race}"), admin).await;
-        let rules = json!({ "refund_rules": [{ "until": shown["race_at"], "percent": BACK_PERCENT }] });
-        let path = yard.url(&format!("/api/v1/races/{race}"));
-        let edited = client().patch(path).bearer_auth(admin).json(&rules).send().await.unwrap();
-        assert!(edited.status().is_success(), "{}", edited.text().await.unwrap());
         let person =
             |(nth, token): (usize, &str)| Arc::new(Runner { nth, token: token.to_owned(), memory: Mutex::default() });
-        Runners { race, capacity, people: made.tokens().enumerate().map(person).collect() }
+        Runners { race: made.race_id, capacity, people: made.tokens().enumerate().map(person).collect() }
     }
 
     /// All of `people` go on from where they are.
@@ -165,7 +159,6 @@ impl Going {
         }
         cut_off
     }
-
 }
 
 impl Runner {
