@@ -97,6 +97,8 @@ struct Shared {
     key: SandboxKey,
     timing: Timing,
     http: reqwest::Client,
+    /// Where it listens.
+    address: SocketAddr,
     /// Told when a webhook or an outcome may have become due.
     due: Notify,
 }
@@ -108,8 +110,9 @@ impl Sandbox {
         let db = open("sandbox", &options, &Clock::default()).await?;
         migrate_context(&db, &MIGRATIONS).await?;
         let http = http_client(Duration::from_secs(5))?;
-        let shared = Arc::new(Shared { db, key, timing, http, due: Notify::new() });
-        Ok(Sandbox { shared, listener: platform::http::bind(address)? })
+        let listener = platform::http::bind(address)?;
+        let address = listener.local_addr()?;
+        Ok(Sandbox { shared: Arc::new(Shared { db, key, timing, http, address, due: Notify::new() }), listener })
     }
 
     /// Its books.
@@ -131,6 +134,13 @@ impl Sandbox {
             deliver::work(self.shared.clone(), stop)
         );
         self.shared.db.close().await;
+    }
+}
+
+impl Shared {
+    /// A merchant that gave a path alone is on the sandbox's own port, whichever that is since the last start.
+    fn address_of(&self, url: &str) -> String {
+        if url.starts_with('/') { format!("http://{}{url}", self.address) } else { url.to_owned() }
     }
 }
 

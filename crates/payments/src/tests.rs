@@ -165,7 +165,13 @@ impl Yard {
 
     /// The provider again, on its own file and address.
     pub async fn open_sandbox(&self) {
-        let sandbox = Sandbox::open(self.dir.path(), self.address, SandboxKey::new(KEY), TIMING).await;
+        self.open_sandbox_at(self.address.port()).await;
+    }
+
+    /// The same on another port, 0 for a free one.
+    pub async fn open_sandbox_at(&self, port: u16) {
+        let address = SocketAddr::new(self.address.ip(), port);
+        let sandbox = Sandbox::open(self.dir.path(), address, SandboxKey::new(KEY), TIMING).await;
         self.run(sandbox.expect("it opens again"));
     }
 
@@ -293,7 +299,7 @@ pub fn wish(payer: &Person, registration: Uuid) -> OpenPayment {
 
 fn client(address: SocketAddr) -> SandboxClient {
     let base = format!("http://{address}");
-    SandboxClient::new(&base, SandboxKey::new(KEY), &base, "", Duration::from_secs(5)).expect("a client")
+    SandboxClient::new(&base, SandboxKey::new(KEY), "", "", Duration::from_secs(5)).expect("a client")
 }
 
 /// Looks again and again until it is so.

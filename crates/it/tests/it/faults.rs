@@ -2,13 +2,16 @@
 //!
 //! The program under test is `target/<profile>/madang`, made by `cargo build` before the tests.
 
+mod accounts;
 mod backup;
 mod crowd;
 mod disk;
 mod kill;
 mod outage;
 mod pair;
+mod paying;
 mod process;
 mod rehearsal;
+mod runners;
 mod server;
 mod start;

@@ -10,3 +10,4 @@ mod pay;
 mod race;
 mod races;
 mod registration;
+mod walks;

@@ -29,7 +29,8 @@ pub struct SandboxClient {
 }
 
 impl SandboxClient {
-    /// `base` is the sandbox's address, `webhooks` that of the yard as the sandbox reaches it.
+    /// `base` is the sandbox's address, `webhooks` that of the yard as the sandbox reaches it: empty for a yard that
+    /// hears on the sandbox's own port.
     pub fn new(
         base: &str,
         key: SandboxKey,

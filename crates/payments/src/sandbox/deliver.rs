@@ -109,7 +109,7 @@ async fn send(shared: &Shared, delivery: &Delivery) -> bool {
     let at_s = shared.db.clock().now_ms() / 1_000;
     let request = shared
         .http
-        .post(&delivery.url)
+        .post(shared.address_of(&delivery.url))
         .header(CONTENT_TYPE, "application/json")
         .header(ID, &delivery.id)
         .header(TIMESTAMP, at_s)

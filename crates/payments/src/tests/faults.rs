@@ -155,6 +155,19 @@ async fn the_sandbox_goes_on_after_a_restart() {
     }
 }
 
+/// In a yard of one process the port is a free one, and another after each start.
+#[tokio::test]
+async fn what_was_paid_while_the_yard_was_down_is_told_on_its_next_port() {
+    for yard in Yard::all().await {
+        yard.chosen("late").await;
+        yard.close_sandbox().await;
+        let heard = async || yard.number("SELECT count(*) FROM webhook").await;
+        assert_eq!(heard().await, 0);
+        yard.open_sandbox_at(0).await;
+        until("the webhook came", async || heard().await == 1).await;
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_captured_for_a_place_that_is_gone() {
     for yard in Yard::all().await {

@@ -129,10 +129,8 @@ fn sandbox_client(config: &Config, key: SandboxKey, here: Option<&Sandbox>) -> R
     let client = |base: &str, webhooks: &str| SandboxClient::new(base, key, webhooks, public_url, timeout);
     match here {
         // Its own port takes the webhooks too: this yard may have no other address, or one that leads around the world.
-        Some(sandbox) => {
-            let base = format!("http://{}", sandbox.address()?);
-            Ok(Some(client(&base, &base)?))
-        }
+        // Why not named: after a restart it is another one, and what was paid meanwhile would never be told.
+        Some(sandbox) => Ok(Some(client(&format!("http://{}", sandbox.address()?), "")?)),
         None if !settings.sandbox.enabled => Ok(None),
         None => {
             let own = format!("http://127.0.0.1:{}", config.http.port);

@@ -103,6 +103,12 @@ impl Home {
         Serving::start(command, self.log()).await
     }
 
+    /// Runs a sandbox for yards elsewhere, its file in this home's directory.
+    pub async fn sandbox(&self) -> Beside {
+        let (child, address) = listen(self.command(["sandbox", "--port", "0"]), &self.log()).await;
+        Beside { _child: child, address }
+    }
+
     /// Makes an administrator in a running yard and signs him in; answers his access token.
     pub async fn admin(&self, yard: &Serving, username: &str) -> String {
         let args = ["admin", "create", "--username", username, "--password", PASSWORD];
@@ -173,14 +179,8 @@ pub struct Serving {
 }
 
 impl Serving {
-    async fn start(mut command: Command, log: PathBuf) -> Serving {
-        let errors = File::options().create(true).append(true).open(&log).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = tokio::time::timeout(READY_MAX, lines.next_line()).await;
-        let line = line.expect("it starts in time").unwrap();
-        let address = line.as_deref().and_then(|line| line.rsplit('/').next()?.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("it did not start: {}", tail(&log)));
+    async fn start(command: Command, log: PathBuf) -> Serving {
+        let (child, address) = listen(command, &log).await;
         let yard = Serving { child, address, client: client(), log };
         let ready = async || {
             let answer = yard.get("/health/ready").send().await;
@@ -248,6 +248,29 @@ impl Serving {
         let ended = tokio::time::timeout(END_MAX, self.child.wait()).await;
         ended.expect("it ends when it is asked to").unwrap()
     }
+}
+
+/// A process beside the yards, killed with its test.
+pub struct Beside {
+    _child: Child,
+    address: SocketAddr,
+}
+
+impl Beside {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Starts a command that says where it listens.
+async fn listen(mut command: Command, log: &Path) -> (Child, SocketAddr) {
+    let errors = File::options().create(true).append(true).open(log).unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(READY_MAX, lines.next_line()).await;
+    let line = line.expect("it starts in time").unwrap();
+    let address = line.as_deref().and_then(|line| line.rsplit('/').next()?.parse().ok());
+    (child, address.unwrap_or_else(|| panic!("it did not start: {}", tail(log))))
 }
 
 pub fn signal(process: libc::pid_t, signal: libc::c_int) {

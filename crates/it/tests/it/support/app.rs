@@ -78,7 +78,7 @@ impl App {
     }
 
     /// Every event was taken and every job went through.
-    async fn end(&self) {
+    pub async fn end(&self) {
         self.settled().await;
         for db in self.yard.databases() {
             let parked = db.all::<(String, String)>("SELECT consumer, reason FROM parked", args![]).await.unwrap();
