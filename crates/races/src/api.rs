@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use crate::{
     Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, mine, quote, read, registrants,
-    rehearse, steps, store, ticket, withdraw,
+    rehearse, steps, store, ticket, watch, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -22,6 +22,7 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(create::create))
         .routes(routes!(list::list))
         .routes(routes!(read::read))
+        .routes(routes!(watch::watch))
         .routes(routes!(edit::edit))
         .routes(routes!(delete::delete))
         .routes(routes!(cancel::cancel))

@@ -151,6 +151,12 @@ impl From<&Config> for payments::Config {
     }
 }
 
+impl From<&Config> for notify::Config {
+    fn from(settings: &Config) -> Self {
+        Self { offset_s: settings.races.utc_offset_s }
+    }
+}
+
 impl From<&Races> for races::Config {
     fn from(settings: &Races) -> Self {
         Self {
@@ -172,6 +178,7 @@ mod tests {
         let (set, default) = (races::Config::from(&config.races), races::Config::default());
         assert_eq!(format!("{set:?}"), format!("{default:?}"));
         assert_eq!(payments::Config::from(&config), payments::Config::default());
+        assert_eq!(notify::Config::from(&config), notify::Config::default());
         assert_eq!(payments::sandbox::Timing::from(&config.payments.sandbox), payments::sandbox::Timing::default());
     }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod claims;
 mod coverage;
 mod identity;
+mod notices;
 mod operating;
 mod order_log;
 mod pay;
