@@ -5,7 +5,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{App, delete, list, mark_read, preferences, stream, texts, unread};
+use crate::{App, delete, deliveries, list, mark_read, preferences, stream, texts, unread};
 
 pub fn routes(app: &Arc<App>) -> OpenApiRouter {
     OpenApiRouter::new()
@@ -19,5 +19,7 @@ pub fn routes(app: &Arc<App>) -> OpenApiRouter {
         .routes(routes!(texts::list))
         .routes(routes!(texts::change))
         .routes(routes!(texts::preview))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::resend))
         .with_state(app.clone())
 }

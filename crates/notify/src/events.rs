@@ -12,36 +12,42 @@ use platform::events::{ConsumeError, Consumer, Envelope};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::inbox::{Notice, tell};
+use crate::inbox::{Channels, Notice, tell};
 use crate::kinds::{self, Kind};
 use crate::model::Values;
 use crate::store::copies::{self, RaceCopy};
+use crate::store::deliveries;
 
 type Taken = Result<(), ConsumeError>;
 
 /// One consumer per part, so that what is told of a race comes after the race.
-pub fn consumers(db: &Db) -> Vec<Consumer> {
+pub fn consumers(db: &Db, on: Channels) -> Vec<Consumer> {
     vec![
         Consumer::new(
             "notify people",
             &[UserSaved::KIND, UserRoleChanged::KIND, CompanyApplicationDecided::KIND],
             db.clone(),
-            |tx, event| Box::pin(follow_person(tx, event)),
+            move |tx, event| Box::pin(follow_person(tx, on, event)),
         ),
         Consumer::new(
             "notify races",
             &[RaceChanged::KIND, ClaimsDecided::KIND, RegistrationChanged::KIND],
             db.clone(),
-            |tx, event| Box::pin(follow_race(tx, event)),
+            move |tx, event| Box::pin(follow_race(tx, on, event)),
         ),
-        Consumer::new("notify payments", &[PaymentCaptured::KIND, PaymentRefunded::KIND], db.clone(), |tx, event| {
-            Box::pin(follow_payment(tx, event))
+        Consumer::new(
+            "notify payments",
+            &[PaymentCaptured::KIND, PaymentRefunded::KIND],
+            db.clone(),
+            move |tx, event| Box::pin(follow_payment(tx, on, event)),
+        ),
+        Consumer::new("notify operators", &[SagaStuck::KIND], db.clone(), move |tx, event| {
+            Box::pin(alarm(tx, on, event))
         }),
-        Consumer::new("notify operators", &[SagaStuck::KIND], db.clone(), |tx, event| Box::pin(alarm(tx, event))),
     ]
 }
 
-async fn follow_person(tx: &Tx, event: &Envelope) -> Taken {
+async fn follow_person(tx: &Tx, on: Channels, event: &Envelope) -> Taken {
     match event.kind.as_str() {
         UserSaved::KIND => copies::save_person(tx, &event.read()?).await?,
         UserRoleChanged::KIND => {
@@ -52,23 +58,23 @@ async fn follow_person(tx: &Tx, event: &Envelope) -> Taken {
             let decided: CompanyApplicationDecided = event.read()?;
             let kind = if decided.approved { &kinds::APPLICATION_APPROVED } else { &kinds::APPLICATION_REJECTED };
             let values = values(json!({ "reason": decided.reason.unwrap_or_default() }));
-            tell(tx, &[Notice::new(event.event_id, decided.user_id, kind, values)]).await?;
+            tell(tx, on, &[Notice::new(event.event_id, decided.user_id, kind, values)]).await?;
         }
     }
     Ok(())
 }
 
-async fn follow_race(tx: &Tx, event: &Envelope) -> Taken {
+async fn follow_race(tx: &Tx, on: Channels, event: &Envelope) -> Taken {
     match event.kind.as_str() {
         RaceChanged::KIND => copies::save_race(tx, &event.read()?).await?,
-        ClaimsDecided::KIND => follow_claims(tx, event.read()?).await?,
+        ClaimsDecided::KIND => follow_claims(tx, on, event.read()?).await?,
         _ => {
             let changed: RegistrationChanged = event.read()?;
             // Of a rehearsal nobody hears: its race is not known here.
             let Some(race) = copies::race_of(tx, changed.offer_id).await? else { return Ok(()) };
             if let Some(kind) = kind_of(&changed, race.cancelled != 0) {
                 let notice = Notice::new(event.event_id, changed.user_id, kind, registration_values(&race, &changed));
-                tell(tx, &[notice]).await?;
+                tell(tx, on, &[notice]).await?;
             }
         }
     }
@@ -76,12 +82,12 @@ async fn follow_race(tx: &Tx, event: &Envelope) -> Taken {
 }
 
 /// A whole batch at once: in the opening minute each tells of hundreds.
-async fn follow_claims(tx: &Tx, batch: ClaimsDecided) -> Taken {
+async fn follow_claims(tx: &Tx, on: Channels, batch: ClaimsDecided) -> Taken {
     let Some(race) = copies::race_of(tx, batch.offer_id).await? else { return Ok(()) };
     copies::follow_holds(tx, RaceId(race.race_id), batch.decided_ms, &batch.claims).await?;
     let new = batch.claims.iter().filter(|claim| claim.was.is_none());
     let notices: Vec<Notice> = new.filter_map(|claim| new_claim(&race, claim)).collect();
-    tell(tx, &notices).await?;
+    tell(tx, on, &notices).await?;
     Ok(())
 }
 
@@ -120,7 +126,7 @@ fn registration_values(race: &RaceCopy, changed: &RegistrationChanged) -> Values
     }))
 }
 
-async fn follow_payment(tx: &Tx, event: &Envelope) -> Taken {
+async fn follow_payment(tx: &Tx, on: Channels, event: &Envelope) -> Taken {
     // Both have the same shape.
     let payment: Payment = event.read::<PaymentCaptured>()?.payment;
     if !copies::knows(tx, payment.payer).await? {
@@ -131,18 +137,22 @@ async fn follow_payment(tx: &Tx, event: &Envelope) -> Taken {
         _ => (&kinds::REFUNDED, payment.refunded_won),
     };
     let values = values(json!({ "race": payment.title, "amount": amount, "registration_id": payment.subject.id() }));
-    tell(tx, &[Notice::new(event.event_id, payment.payer, kind, values)]).await?;
+    tell(tx, on, &[Notice::new(event.event_id, payment.payer, kind, values)]).await?;
     Ok(())
 }
 
-async fn alarm(tx: &Tx, event: &Envelope) -> Taken {
+async fn alarm(tx: &Tx, on: Channels, event: &Envelope) -> Taken {
     let stuck: SagaStuck = event.read()?;
     let values = values(json!({
         "part": stuck.part, "saga": stuck.name, "saga_id": stuck.saga_id, "step": stuck.step, "reason": stuck.reason,
     }));
     let to = |admin: UserId| Notice::new(event.event_id, admin, &kinds::SAGA_STUCK, values.clone());
     let notices: Vec<Notice> = copies::admins(tx).await?.into_iter().map(to).collect();
-    tell(tx, &notices).await?;
+    tell(tx, on, &notices).await?;
+    if on.operators {
+        let now_ms = tx.now_ms().await?;
+        deliveries::queue_for_operators(tx, event.event_id, kinds::SAGA_STUCK.code, &values, now_ms).await?;
+    }
     Ok(())
 }
 

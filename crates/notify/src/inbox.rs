@@ -6,9 +6,10 @@ use kernel::UserId;
 use platform::db::{DbError, Tx};
 use uuid::Uuid;
 
-use crate::kinds::Kind;
+use crate::kinds::{Channel, Kind};
 use crate::model::Values;
-use crate::store;
+use crate::outside::Outside;
+use crate::store::{self, deliveries};
 
 /// What somebody is told.
 #[derive(Clone, Debug)]
@@ -27,14 +28,33 @@ impl Notice {
     }
 }
 
-/// Writes notices in one statement; those that were written before change nothing.
-pub async fn tell(tx: &Tx, notices: &[Notice]) -> Result<(), DbError> {
+/// The channels outside that are on.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels {
+    pub email: bool,
+    pub slack: bool,
+    pub operators: bool,
+}
+
+impl Channels {
+    pub fn of(outside: &Outside) -> Self {
+        Self { email: outside.mail.is_some(), slack: outside.slack.is_some(), operators: outside.operators.is_some() }
+    }
+}
+
+/// Writes notices in one statement, and one for each channel that is on; those that were written before change nothing.
+pub async fn tell(tx: &Tx, on: Channels, notices: &[Notice]) -> Result<(), DbError> {
     if notices.is_empty() {
         return Ok(());
     }
     let now_ms = tx.now_ms().await?;
     store::in_order(tx).await?;
     store::insert(tx, notices, now_ms).await?;
+    for (channel, is_on) in [(Channel::Email, on.email), (Channel::Slack, on.slack)] {
+        if is_on {
+            deliveries::queue(tx, notices, channel, now_ms).await?;
+        }
+    }
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     for notice in notices {
         *counts.entry(notice.kind.code).or_default() += 1;

@@ -14,11 +14,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::kinds::{self, Channel, Kind};
+use crate::store::deliveries;
 use crate::{App, store};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NotificationPreferences)]
 pub struct PreferencesBody {
+    /// Where Slack messages go; null for nowhere.
+    slack_user_id: Option<String>,
     items: Vec<PreferenceBody>,
 }
 
@@ -39,6 +42,10 @@ pub struct PreferencesChange {
     #[garde(length(max = 100), dive)]
     #[schema(max_items = 100)]
     items: Vec<PreferenceChange>,
+    /// As Slack shows it in a profile, e.g. `U012AB3CD`.
+    #[garde(inner(pattern(r"^[UW][A-Z0-9]{2,30}$")))]
+    #[schema(pattern = "^[UW][A-Z0-9]{2,30}$")]
+    slack_user_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, ToSchema, Validate)]
@@ -77,8 +84,15 @@ pub async fn change(
     Member(caller): Member,
     body: Body<PreferencesChange>,
 ) -> Result<Json<PreferencesBody>> {
-    let (user, chosen) = (caller.user, chosen(&body.value)?);
-    app.db.write(move |tx| Box::pin(async move { store::set_preferences(tx, user, &chosen).await })).await?;
+    let (user, chosen, slack) = (caller.user, chosen(&body.value)?, body.value.slack_user_id);
+    app.db
+        .write(move |tx| {
+            Box::pin(async move {
+                store::set_preferences(tx, user, &chosen).await?;
+                deliveries::set_slack(tx, user, slack.as_deref()).await
+            })
+        })
+        .await?;
     Ok(Json(now(&app.db, user).await?))
 }
 
@@ -97,7 +111,8 @@ async fn now(query: &impl Query, user: UserId) -> std::result::Result<Preference
         email: wants(kind, Channel::Email),
         slack: wants(kind, Channel::Slack),
     };
-    Ok(PreferencesBody { items: kinds::ALL.iter().map(item).collect() })
+    let (_, slack_user_id, _) = deliveries::reached(query, user).await?;
+    Ok(PreferencesBody { slack_user_id, items: kinds::ALL.iter().map(item).collect() })
 }
 
 /// What differs from the defaults.

@@ -1,6 +1,7 @@
 //! All statements of notify; copies of other parts' things in a file of their own.
 
 pub mod copies;
+pub mod deliveries;
 
 use kernel::{Cursor, UserId};
 use platform::db::{DbError, FromQueryResult, Kind, Query, Tx, args};
@@ -169,8 +170,10 @@ pub async fn forget(tx: &Tx, table: Aged, before_ms: i64, rows: i64) -> Result<u
     let (table, column) = match table {
         Aged::Notices => ("notice", "created_ms"),
         Aged::Changes => ("inbox_change", "at_ms"),
+        Aged::Deliveries => ("delivery", "created_ms"),
     };
-    let sql = format!("DELETE FROM {table} WHERE no IN (SELECT no FROM {table} WHERE {column} < $1 LIMIT $2)");
+    let row = tx.db().pick("rowid", "ctid");
+    let sql = format!("DELETE FROM {table} WHERE {row} IN (SELECT {row} FROM {table} WHERE {column} < $1 LIMIT $2)");
     tx.run(&sql, args![before_ms, rows]).await
 }
 
@@ -178,6 +181,7 @@ pub async fn forget(tx: &Tx, table: Aged, before_ms: i64, rows: i64) -> Result<u
 pub enum Aged {
     Notices,
     Changes,
+    Deliveries,
 }
 
 /// An admin's text.

@@ -85,7 +85,10 @@ pub async fn watch(
     headers: HeaderMap,
 ) -> http::Result<Response> {
     let style = app.style(&app.db, caller.user, &headers).await?;
-    let sent = resumed_after(&app, caller.user, &headers).await?;
+    let (mut sent, mut missed) = (resumed_after(&app, caller.user, &headers).await?, Vec::new());
+    if let Some(no) = sent {
+        sent = Some(resume(&app, caller.user, style, no, &mut missed).await?);
+    }
     let asked = match style.language {
         Language::Ko => Tongue::Ko,
         Language::En => Tongue::En,
@@ -93,14 +96,14 @@ pub async fn watch(
     let inbox = app.watched.watch(Reader { user: caller.user, asked });
     let revocations = app.revocations.clone();
     let since_ms = app.db.clock().now_ms() - REVOCATION_LAG_MS;
-    let events = events(Follower { app, user: caller.user, style, sent, inbox });
+    let coming = events(Follower { app, user: caller.user, style, sent, inbox });
     let end = async move {
         tokio::select! {
             () = stopping.wait() => {}
             () = signed_out(revocations, &caller, since_ms) => {}
         }
     };
-    Ok(live::respond("notifications", events, end))
+    Ok(live::respond("notifications", stream::iter(missed).chain(coming), end))
 }
 
 /// Where the client's last notice stands; `None` for who begins, or whose last notice is long gone.
@@ -133,13 +136,16 @@ struct Follower {
 fn events(follower: Follower) -> impl Stream<Item = Bytes> + Send {
     let Follower { app, user, style, sent, inbox } = follower;
     let states = Box::pin(live::states(inbox));
-    let sent = (states, sent, app);
-    stream::unfold(sent, move |(mut states, sent, app)| async move {
+    stream::unfold((states, sent, app), move |(mut states, sent, app)| async move {
         let now = states.next().await?.0;
         let mut frames = Vec::new();
         let mut upto = sent.unwrap_or(now.upto);
+        if now.upto < upto {
+            // Read before what its client has; the next one is not.
+            return Some((stream::iter(frames), (states, Some(upto), app)));
+        }
         if upto < now.since {
-            // Its client comes back and goes on from what it was sent.
+            // On an error its client comes back and goes on from what it was sent.
             upto = resume(&app, user, style, upto, &mut frames).await.ok()?;
         }
         frames.extend(now.recent.iter().filter(|(no, _)| *no > upto).map(|(_, frame)| frame.clone()));

@@ -3,6 +3,7 @@
 mod bad_input;
 mod claims;
 mod coverage;
+mod deliveries;
 mod identity;
 mod notices;
 mod operating;

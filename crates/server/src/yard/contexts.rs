@@ -51,7 +51,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
     });
     let (peers, revocations) = (Peers::default(), Revocations::default());
     let (payments_config, sandbox_key) = ((&config).into(), sandbox_key(&config, &keys));
-    let notify_config = (&config).into();
+    let (notify_config, outside) = ((&config).into(), (&config).into());
     let sandbox = open_sandbox(data_dir, &config, &sandbox_key).await.context("the sandbox")?;
     let sandbox_client = sandbox_client(&config, sandbox_key, sandbox.as_ref()).context("the sandbox")?;
     let gateway = Gateway::new(gateway::Deps {
@@ -91,6 +91,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         db: db("notify").await?,
         revocations: revocations.clone(),
         config: notify_config,
+        outside,
     });
     let notify = notify.await.context("notify")?;
     return Ok(Opened {

@@ -78,13 +78,14 @@ const PUBLIC: [&str; 27] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 57] = [
+const GUARDED: [(&str, Door, Thing); 59] = [
     ("DELETE /api/v1/notifications/{id}", Door::Members, Thing::Notice(MISSING)),
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
     ("DELETE /api/v1/users/me/sessions/{id}", Door::Members, Thing::Session(MISSING)),
     ("DELETE /api/v1/users/{id}/sessions", Door::Admins, Thing::User),
+    ("GET /api/v1/admin/deliveries", Door::Admins, Thing::None),
     ("GET /api/v1/admin/notice-kinds", Door::Admins, Thing::None),
     ("GET /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("GET /api/v1/admin/rehearsals/{id}/tokens", Door::Companies, Thing::Rehearsal(MISSING)),
@@ -109,6 +110,8 @@ const GUARDED: [(&str, Door, Thing); 57] = [
     ("GET /api/v1/users/me/sessions", Door::Members, Thing::None),
     ("PATCH /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("PATCH /api/v1/users/me", Door::Members, Thing::None),
+    // No delivery has the id of a race.
+    ("POST /api/v1/admin/deliveries/{id}/resend", Door::Admins, Thing::Saga),
     ("POST /api/v1/admin/notice-kinds/{code}/preview", Door::Admins, Thing::None),
     ("POST /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("POST /api/v1/admin/rehearsals", Door::Companies, Thing::None),
