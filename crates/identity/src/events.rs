@@ -15,6 +15,9 @@ pub fn saved(account: &Account) -> UserSaved {
         name: account.name.clone(),
         nickname: account.nickname.clone(),
         version: account.version,
+        language: Some(account.language.as_str().to_owned()),
+        email: account.email.clone(),
+        role: Some(account.role),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod identity;
 pub mod payments;
 pub mod races;
+pub mod sagas;
 
 /// A typed question to another part: one handler, one client, whether it runs here or elsewhere.
 pub trait Request: serde::Serialize + serde::de::DeserializeOwned + Send + Sync {

@@ -86,6 +86,7 @@ impl Intent {
             checkout_url: self.checkout_url.clone(),
             expires_ms: self.expires_ms,
             reason: self.reason.clone(),
+            title: self.title.clone(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub use edge::{RequestId, edge, note_route};
 pub(crate) use idempotency::KEPT_MS as IDEMPOTENCY_KEPT_MS;
 pub use idempotency::{Idempotency, Remembered, once};
 pub use input::{BODY_BYTES_MAX, Body, IdPath, Validated};
-pub use listen::{bind, serve};
+pub use listen::{Stopping, bind, serve};
 pub use lists::{IfMatch, ListQuery};
 pub use problem::{Code, FieldError, Language, Problem, ProblemBody, codes};
 

@@ -12,6 +12,7 @@ pub mod incarnation;
 pub mod jobs;
 pub mod keys;
 pub mod lease;
+pub mod live;
 pub mod peers;
 pub mod revocation;
 pub mod saga;

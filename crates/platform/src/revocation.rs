@@ -54,6 +54,12 @@ impl Revocations {
             || known.users.get(&token.caller.user).is_some_and(|at_ms| token.iat_ms <= *at_ms)
     }
 
+    /// Did this session end, or were all of the person's tokens revoked after `since_ms`? For whoever stays connected.
+    pub fn has_ended(&self, session: SessionId, user: UserId, since_ms: i64) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.sessions.contains_key(&session) || known.users.get(&user).is_some_and(|at_ms| since_ms <= *at_ms)
+    }
+
     /// Everything revoked up to the moment `asked` is known by now. Entries too old to matter at `now_ms` (Unix
     /// milliseconds) are forgotten.
     ///

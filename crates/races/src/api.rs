@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use crate::{
     Races, adjust, assign, cancel, claim, create, delete, edit, funnel, leave, list, list_messages, meter, mine, quote,
-    read, registrants, rehearse, send_message, steps, store, ticket, withdraw,
+    read, registrants, rehearse, send_message, steps, store, ticket, watch, withdraw,
 };
 
 const PREFIX: &str = "/api/v1/races";
@@ -23,6 +23,7 @@ pub fn routes(races: &Races) -> OpenApiRouter {
         .routes(routes!(create::create))
         .routes(routes!(list::list))
         .routes(routes!(read::read))
+        .routes(routes!(watch::watch))
         .routes(routes!(edit::edit))
         .routes(routes!(delete::delete))
         .routes(routes!(cancel::cancel))

@@ -24,8 +24,13 @@ pub async fn tell(tx: &Tx, race: &Race, change: &str, actor: UserId) -> Result<(
     if race.hidden {
         return Ok(());
     }
-    let event =
-        RaceChanged { race_id: race.id, owner_id: race.owner, title: race.title.clone(), change: change.to_owned() };
+    let event = RaceChanged {
+        race_id: race.id,
+        owner_id: race.owner,
+        title: race.title.clone(),
+        change: change.to_owned(),
+        offer_id: Some(race.offer),
+    };
     publish(tx, &event, Some(actor)).await
 }
 

@@ -47,6 +47,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod watch;
 mod withdraw;
 
 pub use rows::RegistrationRows;
@@ -117,6 +118,7 @@ async fn assemble(deps: Deps) -> Result<(Races, Service), DbError> {
         db: db.clone(),
         clock,
         peers,
+        watched: watch::watched(db.clone(), admission.clone()),
         admission,
         sagas: sagas.clone(),
         ticket_key,
@@ -156,6 +158,7 @@ struct Inner {
     ticket_key: TicketKey,
     config: Config,
     sales: sale::Sales,
+    watched: watch::Watched,
 }
 
 impl std::ops::Deref for Races {

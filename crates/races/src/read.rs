@@ -205,7 +205,12 @@ fn state_of(race: &Race, view: &OfferView) -> RaceState {
     if race.cancelled_ms.is_some() {
         return RaceState::Cancelled;
     }
-    match view.state() {
+    state_named(view.state())
+}
+
+/// An offer's state as its race shows it.
+pub fn state_named(state: &str) -> RaceState {
+    match state {
         "scheduled" => RaceState::Scheduled,
         "open" => RaceState::Open,
         "paused" => RaceState::Paused,

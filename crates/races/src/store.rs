@@ -196,6 +196,24 @@ pub async fn find_race(q: &impl Query, id: RaceId) -> Result<Option<Race>, DbErr
     Ok(whole(q, rows).await?.pop())
 }
 
+#[derive(FromQueryResult)]
+pub struct WatchedRace {
+    pub id: Uuid,
+    pub offer_id: Uuid,
+    pub cancelled_ms: Option<i64>,
+}
+platform::rows!(WatchedRace);
+
+/// What a live page needs of these races, those that were deleted left out.
+pub async fn watched_races(q: &impl Query, ids: &[RaceId]) -> Result<Vec<WatchedRace>, DbError> {
+    let places: Vec<String> = (1..=ids.len()).map(|at| format!("${at}")).collect();
+    let sql = format!(
+        "SELECT id, offer_id, cancelled_ms FROM race WHERE id IN ({}) AND deleted_ms IS NULL",
+        places.join(", ")
+    );
+    q.all(&sql, ids.iter().map(|id| id.0.into()).collect()).await
+}
+
 /// The offer a race sells by, also when the race was deleted: its log stays public.
 pub async fn offer_of(q: &impl Query, race: RaceId) -> Result<Option<OfferId>, DbError> {
     let row = q.one::<(Uuid,)>("SELECT offer_id FROM race WHERE id = $1", args![race.0]).await?;

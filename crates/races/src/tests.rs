@@ -261,6 +261,9 @@ impl Yard {
             name: name.to_owned(),
             nickname: format!("n-{}", person.username()),
             version,
+            language: None,
+            email: None,
+            role: None,
         };
         self.people.profiles.lock().expect("a lock").insert(saved.username.clone(), saved.clone());
         self.tell(0, &saved).await;

@@ -21,6 +21,7 @@ pub struct Config {
     pub identity: Identity,
     pub races: Races,
     pub payments: Payments,
+    pub notify: Notify,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -45,6 +46,19 @@ pub struct Payments {
     pub provider_timeout_ms: u32,
     pub webhook_url: String,
     pub sandbox: Sandbox,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    pub smtp_url: config::Secret,
+    pub mail_from: String,
+    pub slack_token: config::Secret,
+    pub slack_url: String,
+    pub operators_url: config::Secret,
+    pub timeout_ms: u32,
+    pub retry_ms: u32,
+    pub tries_max: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -106,7 +120,28 @@ impl Settings for Config {
         within("payments.settle_after_ms", i64::from(self.payments.settle_after_ms), timeout_ms..=600_000);
         within("payments.sandbox.late_ms", i64::from(self.payments.sandbox.late_ms), 0..=3_600_000);
         within("payments.sandbox.unknown_ms", i64::from(self.payments.sandbox.unknown_ms), 0..=3_600_000);
+        within("notify.timeout_ms", i64::from(self.notify.timeout_ms), 100..=15_000);
+        within("notify.retry_ms", i64::from(self.notify.retry_ms), 10..=600_000);
+        within("notify.tries_max", i64::from(self.notify.tries_max), 1..=100);
         self.payments.check(problems);
+        self.notify.check(problems);
+    }
+}
+
+impl Notify {
+    fn check(&self, problems: &mut Problems) {
+        let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if !web(&self.slack_url) {
+            problems.add("notify.slack_url", "it begins with http:// or https://");
+        }
+        let operators = self.operators_url.expose();
+        if !operators.is_empty() && !web(operators) {
+            problems.add("notify.operators_url", "it begins with http:// or https://, or is empty");
+        }
+        let smtp = self.smtp_url.expose();
+        if !smtp.is_empty() && !smtp.starts_with("smtp://") && !smtp.starts_with("smtps://") {
+            problems.add("notify.smtp_url", "it begins with smtp:// or smtps://, or is empty");
+        }
     }
 }
 
@@ -151,6 +186,29 @@ impl From<&Config> for payments::Config {
     }
 }
 
+impl From<&Config> for notify::Config {
+    fn from(settings: &Config) -> Self {
+        Self { offset_s: settings.races.utc_offset_s }
+    }
+}
+
+impl From<&Config> for notify::OutsideSettings {
+    fn from(settings: &Config) -> Self {
+        let own = settings.notify.clone();
+        Self {
+            smtp_url: own.smtp_url,
+            mail_from: own.mail_from,
+            slack_token: own.slack_token,
+            slack_url: own.slack_url,
+            operators_url: own.operators_url,
+            public_url: settings.public_url.clone(),
+            timeout_ms: own.timeout_ms,
+            retry_ms: own.retry_ms,
+            tries_max: own.tries_max,
+        }
+    }
+}
+
 impl From<&Races> for races::Config {
     fn from(settings: &Races) -> Self {
         Self {
@@ -172,6 +230,9 @@ mod tests {
         let (set, default) = (races::Config::from(&config.races), races::Config::default());
         assert_eq!(format!("{set:?}"), format!("{default:?}"));
         assert_eq!(payments::Config::from(&config), payments::Config::default());
+        assert_eq!(notify::Config::from(&config), notify::Config::default());
+        let (set, default) = (notify::OutsideSettings::from(&config), notify::OutsideSettings::default());
+        assert_eq!(format!("{set:?}"), format!("{default:?}"));
         assert_eq!(payments::sandbox::Timing::from(&config.payments.sandbox), payments::sandbox::Timing::default());
     }
 
@@ -188,6 +249,8 @@ mod tests {
             ("MADANG__PAYMENTS__SETTLE_AFTER_MS", "4999"),
             ("MADANG__PAYMENTS__WEBHOOK_URL", "run.example.org"),
             ("MADANG__PAYMENTS__SANDBOX__KEY", "too short"),
+            ("MADANG__NOTIFY__SLACK_URL", "slack.com"),
+            ("MADANG__NOTIFY__TIMEOUT_MS", "20000"),
         ] {
             let problems = set(name, value).expect_err(name).to_string();
             assert!(problems.contains(name), "{problems}");

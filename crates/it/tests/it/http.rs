@@ -3,7 +3,9 @@
 mod bad_input;
 mod claims;
 mod coverage;
+mod deliveries;
 mod identity;
+mod notices;
 mod operating;
 mod order_log;
 mod pay;

@@ -6,4 +6,5 @@ pub mod contract;
 pub mod proxy;
 pub mod shop;
 pub mod site;
+pub mod sse;
 pub mod wait;

@@ -22,6 +22,9 @@ pub struct DecidedClaim {
     pub state: String,
     /// The state before; absent for a new claim.
     pub was: Option<String>,
+    /// Until when a held place is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_until_ms: Option<i64>,
 }
 
 impl Event for ClaimsDecided {

@@ -14,6 +14,14 @@ pub struct UserSaved {
     pub nickname: String,
     /// Rises with each change; a consumer ignores what is older than its copy.
     pub version: i64,
+    /// `ko` or `en`.
+    #[serde(default)]
+    pub language: Option<String>,
+    #[serde(default)]
+    pub email: Option<String>,
+    /// As it is at this change; `user.role_changed` tells of later ones.
+    #[serde(default)]
+    pub role: Option<Role>,
 }
 
 impl Event for UserSaved {

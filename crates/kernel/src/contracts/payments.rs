@@ -71,6 +71,9 @@ pub struct Payment {
     pub expires_ms: i64,
     /// The provider's own reason, once declined.
     pub reason: Option<String>,
+    /// What the payer reads on the provider's page.
+    #[serde(default)]
+    pub title: String,
 }
 
 /// Opens the intent a subject is paid by, or answers the one there is: at most one is `ready` or `confirming`. A `ready` one

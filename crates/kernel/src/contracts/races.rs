@@ -13,6 +13,9 @@ pub struct RaceChanged {
     pub title: String,
     /// `created`, `edited`, `deleted`, `cancelled`.
     pub change: String,
+    /// The offer it sells by.
+    #[serde(default)]
+    pub offer_id: Option<OfferId>,
 }
 
 impl Event for RaceChanged {

@@ -74,9 +74,14 @@ impl OfferView {
         self.pools.iter().find(|pool| pool.code == code)
     }
 
-    fn of_first_group(&self, of: impl Fn(&PoolView) -> i64) -> i64 {
+    /// The pools a claim must take from.
+    pub fn wanted_pools(&self) -> impl Iterator<Item = &PoolView> {
         let group = self.rules.want.first().map(|want| want.group.as_str());
-        self.pools.iter().filter(|pool| Some(pool.group.as_str()) == group).map(of).sum()
+        self.pools.iter().filter(move |pool| Some(pool.group.as_str()) == group)
+    }
+
+    fn of_first_group(&self, of: impl Fn(&PoolView) -> i64) -> i64 {
+        self.wanted_pools().map(of).sum()
     }
 }
 

@@ -1,11 +1,13 @@
 //! The server loop: HTTP/1.1 on a socket, slow clients cut off, answers under way finished at shutdown.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -36,10 +38,30 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// Told to a request's handler: when the server stops, answers that never end by themselves end.
+#[derive(Clone, Default)]
+pub struct Stopping(Arc<CancellationToken>);
+
+impl Stopping {
+    /// Waits for the stop; for ever where no server serves, as inside a process.
+    pub async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Stopping {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
 /// Serves until `stop` is cancelled. Handlers see the peer as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let stopping = Stopping(Arc::new(stop.clone()));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
     loop {
@@ -62,8 +84,9 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
         };
         // Why: without it small answers wait for the peer's delayed acknowledgement.
         stream.set_nodelay(true).ok();
-        let app = app.clone();
+        let (app, stopping) = (app.clone(), stopping.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(stopping.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             app.clone().call(request)
         });

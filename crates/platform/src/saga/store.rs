@@ -1,6 +1,7 @@
 //! The statements that move sagas.
 
 use ::saga::{Entry, Event, Instance, Registry, Write};
+use kernel::contracts::sagas::SagaStuck;
 use sea_orm::FromQueryResult;
 use serde_json::json;
 use uuid::Uuid;
@@ -195,7 +196,22 @@ pub async fn append(tx: &Tx, write: &Write, due: &Due) -> Result<bool, DbError> 
     if !write.entries.is_empty() {
         log_rows(write, due.now_ms).insert(tx).await?;
     }
+    let stuck = write.entries.iter().find_map(|entry| match &entry.event {
+        Event::Stuck(reason) => Some((entry.step.clone(), reason.clone())),
+        _ => None,
+    });
+    if let Some((step, reason)) = stuck {
+        tell_stuck(tx, write.saga, step, reason).await?;
+    }
     Ok(true)
+}
+
+/// An operator hears of it.
+async fn tell_stuck(tx: &Tx, saga_id: Uuid, step: String, reason: String) -> Result<(), DbError> {
+    let row = tx.one::<(String,)>("SELECT name FROM saga WHERE id = $1", args![saga_id]).await?;
+    let name = row.map(|row| row.0).unwrap_or_default();
+    let part = tx.db().name().to_owned();
+    crate::events::publish(tx, &SagaStuck { saga_id, part, name, step, reason }, None).await
 }
 
 fn log_rows(write: &Write, at_ms: i64) -> RowSet {

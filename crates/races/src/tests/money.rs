@@ -69,6 +69,7 @@ impl Money {
             checkout_url: "https://pay.test/1".to_owned(),
             expires_ms: asked.expires_ms,
             reason: None,
+            title: asked.title,
         };
         books.payments.insert(payment.payment_id, payment.clone());
         payment

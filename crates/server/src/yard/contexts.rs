@@ -51,6 +51,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
     });
     let (peers, revocations) = (Peers::default(), Revocations::default());
     let (payments_config, sandbox_key) = ((&config).into(), sandbox_key(&config, &keys));
+    let (notify_config, outside) = ((&config).into(), (&config).into());
     let sandbox = open_sandbox(data_dir, &config, &sandbox_key).await.context("the sandbox")?;
     let sandbox_client = sandbox_client(&config, sandbox_key, sandbox.as_ref()).context("the sandbox")?;
     let gateway = Gateway::new(gateway::Deps {
@@ -86,7 +87,21 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         config: payments_config,
     });
     let payments = payments.await.context("payments")?;
-    return Ok(Opened { services: vec![identity, races, payments], gateway, revocations, peers, sandbox, shared });
+    let notify = notify::service(notify::Deps {
+        db: db("notify").await?,
+        revocations: revocations.clone(),
+        config: notify_config,
+        outside,
+    });
+    let notify = notify.await.context("notify")?;
+    return Ok(Opened {
+        services: vec![identity, races, payments, notify],
+        gateway,
+        revocations,
+        peers,
+        sandbox,
+        shared,
+    });
 
     async fn open(name: &'static str, databases: &DbOptions, clock: &Clock) -> Result<Db> {
         open_db(name, databases, clock).await.with_context(|| format!("the database of {name}"))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{pay, race, registration};
+use super::{notices, pay, race, registration};
 use crate::support::app::{App, Ask, Person, yards};
 
 /// Who gets past the door of an operation.
@@ -34,6 +34,7 @@ enum Thing {
     Registration(Refusal),
     Rehearsal(Refusal),
     Payment(Refusal),
+    Notice(Refusal),
     /// Managers read anybody's.
     PaymentToRead(Refusal),
     /// An admin's, who finds none.
@@ -46,7 +47,7 @@ const FORBIDDEN: Refusal = (403, "auth/role");
 const MISSING: Refusal = (404, "http/not-found");
 
 /// What anybody may ask, signed in or not.
-const PUBLIC: [&str; 26] = [
+const PUBLIC: [&str; 27] = [
     "GET /.well-known/jwks.json",
     "GET /api/v1/races",
     "GET /api/v1/races/{id}",
@@ -63,6 +64,7 @@ const PUBLIC: [&str; 26] = [
     "GET /api/v1/races/{id}/offer/receipts/{index}",
     "GET /api/v1/races/{id}/offer/rules/{sha}",
     "GET /api/v1/races/{id}/offer/tile/{level}/{n}",
+    "GET /api/v1/races/{id}/stream",
     "GET /api/v1/sandbox/payments/{id}",
     "GET /api/v1/users/availability",
     "GET /health/live",
@@ -76,17 +78,24 @@ const PUBLIC: [&str; 26] = [
 ];
 
 /// What only some may.
-const GUARDED: [(&str, Door, Thing); 48] = [
+const GUARDED: [(&str, Door, Thing); 61] = [
+    ("DELETE /api/v1/notifications/{id}", Door::Members, Thing::Notice(MISSING)),
     ("DELETE /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("DELETE /api/v1/registrations/{id}", Door::Claimants, Thing::Registration(MISSING)),
     ("DELETE /api/v1/users/me/sessions", Door::Members, Thing::None),
     ("DELETE /api/v1/users/me/sessions/{id}", Door::Members, Thing::Session(MISSING)),
     ("DELETE /api/v1/users/{id}/sessions", Door::Admins, Thing::User),
+    ("GET /api/v1/admin/deliveries", Door::Admins, Thing::None),
+    ("GET /api/v1/admin/notice-kinds", Door::Admins, Thing::None),
     ("GET /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("GET /api/v1/admin/rehearsals/{id}/tokens", Door::Companies, Thing::Rehearsal(MISSING)),
     ("GET /api/v1/admin/sagas/races", Door::Admins, Thing::None),
     ("GET /api/v1/admin/sagas/races/{id}", Door::Admins, Thing::Saga),
     ("GET /api/v1/company-applications", Door::Admins, Thing::None),
+    ("GET /api/v1/notification-preferences", Door::Members, Thing::None),
+    ("GET /api/v1/notifications", Door::Members, Thing::None),
+    ("GET /api/v1/notifications/stream", Door::Members, Thing::None),
+    ("GET /api/v1/notifications/unread-count", Door::Members, Thing::None),
     ("GET /api/v1/payments/{id}", Door::Claimants, Thing::PaymentToRead(MISSING)),
     ("GET /api/v1/races/{id}/funnel", Door::Companies, Thing::Race(MISSING)),
     ("GET /api/v1/races/{id}/messages", Door::Companies, Thing::Race(FORBIDDEN)),
@@ -102,6 +111,9 @@ const GUARDED: [(&str, Door, Thing); 48] = [
     ("GET /api/v1/users/me/sessions", Door::Members, Thing::None),
     ("PATCH /api/v1/races/{id}", Door::Companies, Thing::Race(FORBIDDEN)),
     ("PATCH /api/v1/users/me", Door::Members, Thing::None),
+    // No delivery has the id of a race.
+    ("POST /api/v1/admin/deliveries/{id}/resend", Door::Admins, Thing::Saga),
+    ("POST /api/v1/admin/notice-kinds/{code}/preview", Door::Admins, Thing::None),
     ("POST /api/v1/admin/reconciliations", Door::Admins, Thing::None),
     ("POST /api/v1/admin/rehearsals", Door::Companies, Thing::None),
     ("POST /api/v1/admin/sagas/races/{id}/retry", Door::Admins, Thing::Saga),
@@ -115,7 +127,11 @@ const GUARDED: [(&str, Door, Thing); 48] = [
     ("POST /api/v1/races/{id}/offer/assignments", Door::Companies, Thing::Race(FORBIDDEN)),
     ("POST /api/v1/races/{id}/registrations", Door::Claimants, Thing::HiddenRace(MISSING)),
     ("POST /api/v1/registrations/{id}/cancellation", Door::Companies, Thing::Registration(MISSING)),
+    ("PUT /api/v1/admin/notice-kinds/{code}", Door::Admins, Thing::None),
     ("PUT /api/v1/company-applications/{id}/decision", Door::Admins, Thing::Application),
+    ("PUT /api/v1/notification-preferences", Door::Members, Thing::None),
+    ("PUT /api/v1/notifications/read", Door::Members, Thing::None),
+    ("PUT /api/v1/notifications/{id}/read", Door::Members, Thing::Notice(MISSING)),
     ("PUT /api/v1/races/{id}/offer", Door::Companies, Thing::Race(FORBIDDEN)),
     ("PUT /api/v1/registrations/{id}/steps/address", Door::Claimants, Thing::Registration(MISSING)),
     ("PUT /api/v1/registrations/{id}/steps/course", Door::Claimants, Thing::Registration(MISSING)),
@@ -292,6 +308,7 @@ impl Thing {
             | Thing::HiddenRace(refusal)
             | Thing::Registration(refusal)
             | Thing::Rehearsal(refusal)
+            | Thing::Notice(refusal)
             | Thing::Payment(refusal)
             | Thing::PaymentToRead(refusal) => Some(refusal),
         }
@@ -314,6 +331,7 @@ struct World {
     application: String,
     rehearsal: String,
     payment: String,
+    notice: String,
 }
 
 impl World {
@@ -322,6 +340,7 @@ impl World {
         let victim = app.member().await;
         let race = race::make(app, &owner, 5, json!({})).await.text("id");
         let registration = race::claim(app, &format!("/api/v1/races/{race}"), &victim).await.must(201).text("id");
+        let notice = notices::until_told(app, &victim, "place_held").await["id"].as_str().unwrap().to_owned();
         let sessions = app.get("/api/v1/users/me/sessions").by(&victim).await.must(200);
         let application = json!({ "name": "한강러닝클럽", "description": "달립니다" });
         let application = app.post("/api/v1/company-applications", application).by(&victim).await.must(201).text("id");
@@ -350,6 +369,7 @@ impl World {
             registration,
             application,
             payment,
+            notice,
         }
     }
 
@@ -378,11 +398,13 @@ impl World {
             Thing::Registration(_) => &self.registration,
             Thing::Rehearsal(_) => &self.rehearsal,
             Thing::Payment(_) | Thing::PaymentToRead(_) => &self.payment,
+            Thing::Notice(_) => &self.notice,
         };
         let (method, path) = name.split_once(' ').unwrap();
         let path = path
             .replace("{id}", id)
             .replace("{provider}", "sandbox")
+            .replace("{code}", "confirmed")
             .replace("{k}", "1")
             .replace("{index}", "0")
             .replace("{level}/{n}", "0/000.p/1");
@@ -402,6 +424,7 @@ impl World {
                 ask.json(&json!({ "username": self.member.username, "reason": "because" }))
             }
             _ if method == "GET" || method == "DELETE" => ask,
+            "PUT /api/v1/notification-preferences" => ask.json(&json!({ "items": [] })),
             _ => ask.json(&json!({})),
         }
     }
@@ -415,6 +438,7 @@ impl World {
             (format!("/api/v1/races/{}/offer", self.hidden_race), &self.owner),
             (format!("/api/v1/registrations/{}", self.registration), &self.victim),
             (format!("/api/v1/payments/{}", self.payment), &self.victim),
+            ("/api/v1/notifications".to_owned(), &self.victim),
             ("/api/v1/users/me".to_owned(), &self.victim),
             ("/api/v1/users/me/company-applications".to_owned(), &self.victim),
         ] {

@@ -65,7 +65,7 @@ async fn until_state(app: &App, person: &Person, id: &str, state: &str) -> Answe
 }
 
 /// Goes all the way; answers the registration's id.
-async fn confirmed(app: &App, race: &str, person: &Person) -> String {
+pub async fn confirmed(app: &App, race: &str, person: &Person) -> String {
     let id = filled_in(app, race, person).await;
     pay(app, person, &id, "approve").await.must(200);
     until_state(app, person, &id, "confirmed").await;
