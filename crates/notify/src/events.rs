@@ -4,10 +4,10 @@ use kernel::contracts::Event;
 use kernel::contracts::admission::{ClaimsDecided, DecidedClaim};
 use kernel::contracts::identity::{CompanyApplicationDecided, UserRoleChanged, UserSaved};
 use kernel::contracts::payments::{Payment, PaymentCaptured, PaymentRefunded};
-use kernel::contracts::races::{RaceChanged, RegistrationChanged};
+use kernel::contracts::races::{RaceChanged, RaceMessageSent, RegistrationChanged};
 use kernel::contracts::sagas::SagaStuck;
 use kernel::{RaceId, UserId};
-use platform::db::{Db, Tx};
+use platform::db::{Db, DbError, Tx};
 use platform::events::{ConsumeError, Consumer, Envelope};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,7 +31,7 @@ pub fn consumers(db: &Db, on: Channels) -> Vec<Consumer> {
         ),
         Consumer::new(
             "notify races",
-            &[RaceChanged::KIND, ClaimsDecided::KIND, RegistrationChanged::KIND],
+            &[RaceChanged::KIND, ClaimsDecided::KIND, RegistrationChanged::KIND, RaceMessageSent::KIND],
             db.clone(),
             move |tx, event| Box::pin(follow_race(tx, on, event)),
         ),
@@ -68,6 +68,7 @@ async fn follow_race(tx: &Tx, on: Channels, event: &Envelope) -> Taken {
     match event.kind.as_str() {
         RaceChanged::KIND => copies::save_race(tx, &event.read()?).await?,
         ClaimsDecided::KIND => follow_claims(tx, on, event.read()?).await?,
+        RaceMessageSent::KIND => pass_on(tx, on, event.read()?).await?,
         _ => {
             let changed: RegistrationChanged = event.read()?;
             // Of a rehearsal nobody hears: its race is not known here.
@@ -89,6 +90,16 @@ async fn follow_claims(tx: &Tx, on: Channels, batch: ClaimsDecided) -> Taken {
     let notices: Vec<Notice> = new.filter_map(|claim| new_claim(&race, claim)).collect();
     tell(tx, on, &notices).await?;
     Ok(())
+}
+
+/// What an organiser wrote, to everybody the event names.
+async fn pass_on(tx: &Tx, on: Channels, sent: RaceMessageSent) -> Result<(), DbError> {
+    let values = values(json!({
+        "race": sent.race_title, "race_id": sent.race_id, "subject": sent.title, "message": sent.body,
+    }));
+    let to = |user: UserId| Notice::new(sent.message_id.0, user, &kinds::ORGANISER_MESSAGE, values.clone());
+    let notices: Vec<Notice> = sent.recipients.into_iter().map(to).collect();
+    tell(tx, on, &notices).await
 }
 
 fn new_claim(race: &RaceCopy, claim: &DecidedClaim) -> Option<Notice> {

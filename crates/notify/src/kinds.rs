@@ -116,6 +116,10 @@ kinds! {
     FAILED = "failed" ["race", "course"] "/registrations/{registration_id}", optional false, EVERYWHERE,
         "신청이 완료되지 못했습니다: {race}", "결제하신 금액이 있으면 전액 환불됩니다.",
         "Your registration could not be completed: {race}", "Whatever you paid is given back in full.";
+    /// What an organiser writes himself.
+    ORGANISER_MESSAGE = "organiser_message" ["race", "subject", "message"] "/races/{race_id}", optional false, EVERYWHERE,
+        "{race}: {subject}", "{message}",
+        "{race}: {subject}", "{message}";
     APPLICATION_APPROVED = "application_approved" [] "/", optional false, EVERYWHERE,
         "주최자 신청이 승인되었습니다", "다시 로그인하시면 대회를 열 수 있습니다.",
         "You are an organiser now", "Sign in again to create races.";

@@ -98,12 +98,18 @@ async fn a_runner_hears_of_every_step_once() {
         assert!(until_told(app, &runner, "paid").await["body"].as_str().unwrap().contains("30,000"));
         assert!(until_told(app, &runner, "confirmed").await["body"].as_str().unwrap().contains("1번"));
         until_told(app, &next, "waitlisted").await;
+        let message = json!({ "title": "집결지 변경", "body": "동문 앞 {bib}", "states": ["confirmed"] });
+        app.post(format!("{race}/messages"), message).by(&organiser).await.must(201);
+        let told = until_told(app, &runner, "organiser_message").await;
+        assert!(told["title"].as_str().unwrap().ends_with(": 집결지 변경"), "{told}");
+        assert_eq!(told["body"], "동문 앞 {bib}", "what people write is no template");
         let withdraw = format!("/api/v1/registrations/{registration}/cancellation");
         app.post(withdraw, json!({ "reason": "부상" })).by(&organiser).await.must(200);
         until_told(app, &runner, "cancelled_by_organiser").await;
         until_told(app, &runner, "refunded").await;
         until_told(app, &next, "granted").await;
         app.settled().await;
+        assert!(inbox(app, &next).await.iter().all(|notice| notice["kind"] != "organiser_message"));
         let before = count(app, "notice").await;
         // Everything is delivered once more, and nothing remembers that it was.
         let db = notify(app);
