@@ -1,6 +1,6 @@
 //! The yard's own secrets and its name, made at first use and never changed.
 //!
-//! Five keys, five uses: none is ever used for what another is for. `solo` keeps them as files, several processes
+//! Six keys, six uses: none is ever used for what another is for. `solo` keeps them as files, several processes
 //! share them as rows.
 
 mod files;
@@ -25,6 +25,8 @@ pub struct Keys {
     pub webhook: [u8; 32],
     /// Makes the pseudonyms in order logs.
     pub person: [u8; 32],
+    /// Seals the cookies of the pages.
+    pub web: [u8; 32],
     /// The first part of every order log's origin: the host of `public_url` at first start, else `yard-…`.
     pub yard_name: String,
 }
@@ -75,6 +77,7 @@ const LOG: &str = "log";
 const TICKET: &str = "ticket";
 const WEBHOOK: &str = "webhook";
 const PERSON: &str = "person";
+const WEB: &str = "web";
 
 /// What a yard without a name is called: the host[:port] of its address, else after its log's public key.
 fn fresh_name(public_url: &str, log: &[u8; 32]) -> String {

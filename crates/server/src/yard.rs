@@ -71,7 +71,7 @@ impl Yard {
     pub async fn open(dir: DataDir, config: Config, extra: Option<Router>) -> Result<Yard> {
         let telemetry = start_telemetry(&config)?;
         let clock = Clock::default();
-        let contexts::Opened { services, gateway, revocations, peers, sandbox, shared } =
+        let contexts::Opened { services, gateway, revocations, peers, sandbox, shared, web } =
             contexts::open(dir.path(), config, &clock).await?;
         let offers: Vec<Admission> = services.iter().filter_map(|service| service.offers.clone()).collect();
         let logs_begun = backup::begin_logs_anew(dir.path(), shared.as_ref(), &offers).await?;
@@ -93,9 +93,14 @@ impl Yard {
             revocations,
         };
         let routes = api.merge(operating::routes(operating)).merge(extra.unwrap_or_default());
+        // The pages ask the API as strangers do, so it is whole before they are added to it.
+        let api = behind_the_edge(behind_the_gateway(routes.clone(), &gateway));
+        let contexts::WebSettings { key, public_url, utc_offset_s } = web;
+        let web = web::open(web::Deps { api, key, public_url, utc_offset_s });
+        let routes = behind_the_edge(behind_the_gateway(routes.merge(web::routes(&web)), &gateway));
         Ok(Yard {
             dir,
-            router: behind_the_edge(behind_the_gateway(routes, &gateway)),
+            router: routes.layer(axum::middleware::from_fn_with_state(web, web::pages_for_browsers)),
             commands: behind_the_edge(with_fallbacks(parts.commands)).merge(backups),
             openapi,
             databases,

@@ -8,6 +8,7 @@ mod identity;
 mod notices;
 mod operating;
 mod order_log;
+mod pages;
 mod pay;
 mod race;
 mod races;

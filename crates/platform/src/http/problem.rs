@@ -36,6 +36,7 @@ pub mod codes {
         MEDIA_TYPE = 415 "http/media-type", "Send the body as application/json", "본문은 application/json 이어야 합니다";
         TOO_LARGE = 413 "http/too-large", "The body is too large", "본문이 너무 큽니다";
         TIMEOUT = 408 "http/timeout", "The request took too long to arrive", "요청이 너무 오래 걸렸습니다";
+        FORM = 403 "http/form", "This form is no longer good; load the page again", "만료된 양식입니다. 페이지를 다시 불러와 주세요";
         INVALID = 422 "http/invalid", "Some fields are not right", "입력값을 확인해 주세요";
         NOT_FOUND = 404 "http/not-found", "Not found", "찾을 수 없습니다";
         VERSION = 412 "http/version", "It was changed meanwhile; read it again", "그사이 변경되었습니다. 다시 불러와 주세요";

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{KeysError, LOG, PERSON, TICKET, TOKEN, WEBHOOK, fresh_key, fresh_name};
+use super::{KeysError, LOG, PERSON, TICKET, TOKEN, WEB, WEBHOOK, fresh_key, fresh_name};
 
 pub(super) fn open(data_dir: &Path, public_url: &str) -> Result<super::Keys, KeysError> {
     let dir = data_dir.join("keys");
@@ -19,6 +19,7 @@ pub(super) fn open(data_dir: &Path, public_url: &str) -> Result<super::Keys, Key
         ticket: key(&dir, TICKET)?,
         webhook: key(&dir, WEBHOOK)?,
         person: key(&dir, PERSON)?,
+        web: key(&dir, WEB)?,
         yard_name: String::from_utf8_lossy(&name).trim_end().to_owned(),
     })
 }

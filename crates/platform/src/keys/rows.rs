@@ -1,7 +1,7 @@
 //! Keys as rows, for a yard of several processes: insert if absent, then read back what is there.
 
 use super::seal::Sealer;
-use super::{Keys, KeysError, LOG, PERSON, TICKET, TOKEN, WEBHOOK, fresh_key, fresh_name};
+use super::{Keys, KeysError, LOG, PERSON, TICKET, TOKEN, WEB, WEBHOOK, fresh_key, fresh_name};
 use crate::db::{Db, Migration, Query, Tx, args};
 use crate::service::migrate_context;
 
@@ -21,6 +21,7 @@ pub(super) async fn open(db: &Db, secret: Option<&str>, public_url: &str) -> Res
                 ticket: key(tx, sealer.as_ref(), TICKET).await?,
                 webhook: key(tx, sealer.as_ref(), WEBHOOK).await?,
                 person: key(tx, sealer.as_ref(), PERSON).await?,
+                web: key(tx, sealer.as_ref(), WEB).await?,
                 yard_name: yard_name(tx, &fresh_name(&public_url, &log)).await?,
             })
         })

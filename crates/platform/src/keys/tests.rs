@@ -7,8 +7,8 @@ use crate::db::{Clock, DbOptions, Query, args, open};
 
 const PUBLIC_URL: &str = "https://Run.Example.org:8443/somewhere";
 
-fn all(keys: &Keys) -> [[u8; 32]; 5] {
-    [keys.token, keys.log, keys.ticket, keys.webhook, keys.person]
+fn all(keys: &Keys) -> [[u8; 32]; 6] {
+    [keys.token, keys.log, keys.ticket, keys.webhook, keys.person, keys.web]
 }
 
 async fn from_files(dir: &Path) -> Result<Keys, KeysError> {
@@ -34,7 +34,7 @@ async fn files_are_made_once_and_private() {
         names.push(entry.file_name().into_string().expect("a plain name"));
     }
     names.sort();
-    assert_eq!(names, ["log", "person", "ticket", "token", "webhook"], "nothing else stays behind");
+    assert_eq!(names, ["log", "person", "ticket", "token", "web", "webhook"], "nothing else stays behind");
 }
 
 #[test]
@@ -152,7 +152,7 @@ async fn rows_made_without_a_secret_are_sealed_once_there_is_one() {
 async fn holds_no_plain_key(options: &DbOptions, keys: &Keys) -> bool {
     let db = open("yard", options, &Clock::default()).await.expect("open the yard's database");
     let rows = db.all::<(Vec<u8>,)>("SELECT value FROM secret", args![]).await.expect("read the rows");
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 6);
     rows.iter().all(|(value,)| all(keys).iter().all(|key| !value.windows(32).any(|part| part == key)))
 }
 

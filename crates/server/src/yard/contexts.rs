@@ -32,6 +32,14 @@ pub(super) struct Opened {
     pub sandbox: Option<Sandbox>,
     /// What all processes of the yard share, where there are several.
     pub shared: Option<Db>,
+    pub web: WebSettings,
+}
+
+/// What the pages take from keys and settings.
+pub(super) struct WebSettings {
+    pub key: [u8; 32],
+    pub public_url: String,
+    pub utc_offset_s: i32,
 }
 
 pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Result<Opened> {
@@ -49,6 +57,8 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         person_secret: keys.person,
         yard: keys.yard_name.clone(),
     });
+    let web =
+        WebSettings { key: keys.web, public_url: config.public_url.clone(), utc_offset_s: config.races.utc_offset_s };
     let (peers, revocations) = (Peers::default(), Revocations::default());
     let (payments_config, sandbox_key) = ((&config).into(), sandbox_key(&config, &keys));
     let (notify_config, outside) = ((&config).into(), (&config).into());
@@ -101,6 +111,7 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         peers,
         sandbox,
         shared,
+        web,
     });
 
     async fn open(name: &'static str, databases: &DbOptions, clock: &Clock) -> Result<Db> {
