@@ -21,7 +21,7 @@ pub const FEE_WON: i64 = 30_000;
 pub const BACK_PERCENT: i64 = 70;
 /// Nobody's hold ends within a test.
 const TTL_S: u32 = 3_600;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// What somebody makes of his first payment; each further one he approves.
@@ -177,14 +177,16 @@ impl Runner {
     /// Does what the yard says is next, until there is nothing more.
     async fn go(&self, line: &Line, race: Uuid) -> Result<(), Gone> {
         let deadline = Instant::now() + PATIENCE;
+        let mut seen = Value::Null;
         while !self.remember(|memory| memory.over) {
-            assert!(Instant::now() < deadline, "runner {} waits forever: {:?}", self.nth, self.memory);
+            assert!(Instant::now() < deadline, "runner {} waits forever: {:?} {seen}", self.nth, self.memory);
             let Some(place) = self.remember(|memory| memory.place) else {
                 self.claim(line, race).await?;
                 continue;
             };
             let path = format!("/api/v1/registrations/{place}");
             let now = self.must(line, Method::GET, &path, None).await?;
+            seen = now.clone();
             match now["state"].as_str().unwrap() {
                 "held" => self.step(line, &path, &now).await?,
                 "paying" => tokio::time::sleep(PAUSE).await,

@@ -169,11 +169,11 @@ impl Walk<'_> {
     }
 
     fn db(&self, name: &str) -> &Db {
-        self.app.yard.databases().iter().find(|known| known.name() == name).unwrap()
+        db(self.app, name)
     }
 
-    async fn number(&self, db: &str, sql: &str) -> i64 {
-        self.db(db).one::<(i64,)>(sql, args![]).await.unwrap().unwrap().0
+    async fn number(&self, name: &str, sql: &str) -> i64 {
+        number(self.db(name), sql).await
     }
 
     async fn rest(&self) {
@@ -185,7 +185,7 @@ impl Walk<'_> {
                 + (SELECT count(*) FROM refund WHERE state = 'pending')
                 + (SELECT count(*) FROM webhook WHERE applied_ms IS NULL)";
             for sql in [coming, untold] {
-                if self.sandbox.one::<(i64,)>(sql, args![]).await.unwrap().unwrap().0 > 0 {
+                if number(self.sandbox, sql).await > 0 {
                     return false;
                 }
             }
@@ -308,9 +308,25 @@ async fn walk(app: &App, organiser: &Person, sandbox: &Db, acts: &[Act]) {
     walk.money_moved_once().await;
 }
 
+fn db<'a>(app: &'a App, name: &str) -> &'a Db {
+    app.yard.databases().iter().find(|known| known.name() == name).unwrap()
+}
+
+async fn number(db: &Db, sql: &str) -> i64 {
+    db.one::<(i64,)>(sql, args![]).await.unwrap().unwrap().0
+}
+
+async fn balance(app: &App) -> i64 {
+    number(db(app, "payments"), "SELECT CAST(coalesce(sum(balance), 0) AS bigint) FROM ledger_account").await
+}
+
+async fn transfers(app: &App, kind: &str) -> i64 {
+    number(db(app, "payments"), &format!("SELECT count(*) FROM ledger_transfer WHERE kind = '{kind}'")).await
+}
+
 #[test]
 fn whatever_happens_a_registration_moves_as_it_may_and_its_money_once() {
-    let cases = if std::env::var_os("MADANG_TEST_LONG").is_some() { 100 } else { 3 };
+    let cases = if std::env::var_os("MADANG_TEST_LONG").is_some() { 150 } else { 5 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let site = Site::sqlite();
     let app = runtime.block_on(App::open(&site, &QUICK));
@@ -319,14 +335,14 @@ fn whatever_happens_a_registration_moves_as_it_may_and_its_money_once() {
     let config = Config { cases, max_shrink_iters: 40, failure_persistence: None, ..Config::default() };
     let walked = TestRunner::new(config).run(&walks, |walks| {
         runtime.block_on(join_all(walks.iter().map(|acts| walk(&app, &organiser, &sandbox, acts))));
-        let imbalance = "SELECT CAST(coalesce(sum(balance), 0) AS bigint) FROM ledger_account";
-        let payments = app.yard.databases().iter().find(|known| known.name() == "payments").unwrap();
-        let sum = runtime.block_on(payments.one::<(i64,)>(imbalance, args![])).unwrap().unwrap().0;
-        prop_assert_eq!(sum, 0);
+        prop_assert_eq!(runtime.block_on(balance(&app)), 0);
         Ok(())
     });
     walked.expect("true of every walk");
     runtime.block_on(async {
+        for kind in ["capture", "refund"] {
+            assert!(transfers(&app, kind).await > 0, "no walk came as far as a {kind}");
+        }
         sandbox.close().await;
         app.end().await;
     });
