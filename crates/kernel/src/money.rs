@@ -18,4 +18,17 @@ impl Won {
     pub fn checked_sub(self, other: Won) -> Option<Won> {
         self.0.checked_sub(other.0).map(Won)
     }
+
+    /// `30000` → `30,000`, as people write it in both our languages.
+    pub fn grouped(self) -> String {
+        let digits = self.0.unsigned_abs().to_string();
+        let mut text = if self.0 < 0 { "-".to_owned() } else { String::new() };
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    }
 }

@@ -1,6 +1,7 @@
 //! Values, and the texts that are made of them. Pure.
 
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
+use kernel::Won;
 use platform::http::Language;
 use serde_json::{Map, Value};
 
@@ -81,14 +82,7 @@ fn shown(name: &str, value: Option<&Value>, style: Style) -> String {
 }
 
 fn money(won: i64, language: Language) -> String {
-    let digits = won.unsigned_abs().to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let grouped = Won(won).grouped();
     match language {
         Language::Ko => format!("{grouped}원"),
         Language::En => format!("{grouped} won"),

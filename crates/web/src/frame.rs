@@ -89,7 +89,7 @@ impl Frame {
     }
 
     /// A moment from a `datetime-local`; what is none goes on as it is, for the API to refuse.
-    pub fn from_input(&self, text: &str) -> Value {
+    pub fn moment_of_input(&self, text: &str) -> Value {
         if text.is_empty() {
             return Value::Null;
         }
@@ -100,7 +100,7 @@ impl Frame {
     }
 
     pub fn won(&self, won: &Won) -> String {
-        if won.0 == 0 { self.t.free.to_owned() } else { fill(self.t.won, &[&thousands(won.0)]) }
+        if won.0 == 0 { self.t.free.to_owned() } else { fill(self.t.won, &[&won.grouped()]) }
     }
 
     pub fn percent(&self, rate: &Option<f64>) -> String {
@@ -167,22 +167,6 @@ impl Frame {
             other => other,
         }
     }
-}
-
-/// `30000` → `30,000`.
-pub fn thousands(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
-    if number < 0 {
-        text.push('-');
-    }
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A page that went well.

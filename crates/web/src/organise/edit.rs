@@ -60,7 +60,7 @@ impl Edit {
     }
 
     fn has_row(&self, list: &str, at: &usize, field: &str) -> bool {
-        !self.form.value(&self.row(list, at, field)).is_empty()
+        !self.form.value(self.row(list, at, field)).is_empty()
     }
 }
 
@@ -144,8 +144,8 @@ pub async fn edit(browser: Browser, IdPath(id): IdPath, fields: Fields) -> Resul
 fn body_of(f: &Frame, fields: &Fields) -> Value {
     let mut body = json!({
         "title": fields.text("title"), "description": fields.text("description"), "place": fields.text("place"),
-        "race_at": f.from_input(fields.text("race_at")), "opens_at": f.from_input(fields.text("opens_at")),
-        "closes_at": f.from_input(fields.text("closes_at")), "hold_s": fields.number("hold_s"),
+        "race_at": f.moment_of_input(fields.text("race_at")), "opens_at": f.moment_of_input(fields.text("opens_at")),
+        "closes_at": f.moment_of_input(fields.text("closes_at")), "hold_s": fields.number("hold_s"),
         "waitlist": fields.is_on("waitlist"), "waitlist_hold_s": fields.number("waitlist_hold_s"),
         "return_to": fields.text("return_to"), "terms": fields.text("terms"),
         "souvenir_rule": fields.text("souvenir_rule"),
@@ -175,11 +175,11 @@ fn body_of(f: &Frame, fields: &Fields) -> Value {
         fields,
         "refund_rules",
         "until",
-        |row| json!({ "until": f.from_input(row.text("until")), "percent": row.number("percent") }),
+        |row| json!({ "until": f.moment_of_input(row.text("until")), "percent": row.number("percent") }),
     );
     body["eligibility"] = json!({
         "verified": fields.text("eligibility.verified"),
-        "account_before": f.from_input(fields.text("eligibility.account_before")),
+        "account_before": f.moment_of_input(fields.text("eligibility.account_before")),
         "age_min": fields.number("eligibility.age_min"), "age_max": fields.number("eligibility.age_max"),
     });
     body
