@@ -105,9 +105,10 @@ fn problem_of_bare(response: &Response) -> Option<Box<Problem>> {
     Some(Box::new(Problem::new(code)))
 }
 
+/// A problem, or a page: a form that is shown again has the problem's status. Libraries answer plain text.
 fn is_ours(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"application/problem+json"))
+    kind.is_some_and(|kind| kind.starts_with(b"application/problem+json") || kind.starts_with(b"text/html"))
 }
 
 fn write_problem(response: &mut Response, problem: &Problem, language: Language, request_id: &str) {
