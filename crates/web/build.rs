@@ -37,7 +37,10 @@ fn texts() -> String {
     for (language, texts) in &read {
         let missing: Vec<&String> = first.keys().filter(|key| !texts.contains_key(*key)).collect();
         let unknown: Vec<&String> = texts.keys().filter(|key| !first.contains_key(*key)).collect();
-        assert!(missing.is_empty() && unknown.is_empty(), "texts/{language}.txt lacks {missing:?}, has alone {unknown:?}");
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "texts/{language}.txt lacks {missing:?}, has alone {unknown:?}"
+        );
         let _ = writeln!(code, "pub const {}: Texts = Texts {{", language.to_uppercase());
         for (key, text) in texts {
             let _ = writeln!(code, "    {key}: {text:?},");

@@ -23,11 +23,8 @@ pub async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
         return Problem::new(&codes::NO_ROUTE).into_response();
     };
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let common = [
-        (header::CONTENT_TYPE, asset.media),
-        (header::CACHE_CONTROL, FOR_A_YEAR),
-        (header::VARY, "accept-encoding"),
-    ];
+    let common =
+        [(header::CONTENT_TYPE, asset.media), (header::CACHE_CONTROL, FOR_A_YEAR), (header::VARY, "accept-encoding")];
     if accepted.contains("gzip") {
         return (common, [(header::CONTENT_ENCODING, "gzip")], asset.packed).into_response();
     }

@@ -55,7 +55,8 @@ async fn list(browser: Browser, Query(after): Query<After>) -> Result<Response> 
     let query = after.cursor.map(|cursor| serde_urlencoded::to_string([("cursor", cursor)]).unwrap_or_default());
     let found: Option<Page<Notice>> = browser.find(&format!("{NOTICES}?{}", query.unwrap_or_default())).await?;
     let (notices, cursor) = found.map_or((None, None), |found| (Some(found.items), found.next_cursor));
-    let next = cursor.map(|cursor| format!("/inbox?{}", serde_urlencoded::to_string([("cursor", cursor)]).unwrap_or_default()));
+    let next = cursor
+        .map(|cursor| format!("/inbox?{}", serde_urlencoded::to_string([("cursor", cursor)]).unwrap_or_default()));
     Ok(page(&Inbox { f: browser.frame(), notices, next }))
 }
 

@@ -60,7 +60,8 @@ async fn list(browser: Browser, Query(after): Query<After>) -> Result<Response> 
         let race = browser.find(&format!("/api/v1/races/{}", registration.race_id)).await?;
         mine.push((registration, race));
     }
-    let link = |cursor| format!("/registrations?{}", serde_urlencoded::to_string([("cursor", cursor)]).unwrap_or_default());
+    let link =
+        |cursor| format!("/registrations?{}", serde_urlencoded::to_string([("cursor", cursor)]).unwrap_or_default());
     Ok(page(&List { f: browser.frame(), mine, next: all.next_cursor.map(link) }))
 }
 

@@ -6,6 +6,7 @@ mod coverage;
 mod identity;
 mod operating;
 mod order_log;
+
 mod pages;
 mod pay;
 mod race;

@@ -57,11 +57,8 @@ pub(super) async fn open(data_dir: &Path, config: Config, clock: &Clock) -> Resu
         person_secret: keys.person,
         yard: keys.yard_name.clone(),
     });
-    let web = WebSettings {
-        key: keys.web,
-        public_url: config.public_url.clone(),
-        utc_offset_s: config.races.utc_offset_s,
-    };
+    let web =
+        WebSettings { key: keys.web, public_url: config.public_url.clone(), utc_offset_s: config.races.utc_offset_s };
     let (peers, revocations) = (Peers::default(), Revocations::default());
     let (payments_config, sandbox_key) = ((&config).into(), sandbox_key(&config, &keys));
     let sandbox = open_sandbox(data_dir, &config, &sandbox_key).await.context("the sandbox")?;

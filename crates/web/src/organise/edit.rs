@@ -165,12 +165,18 @@ fn body_of(f: &Frame, fields: &Fields) -> Value {
         }
         Value::Object(course)
     });
-    body["souvenirs"] = rows(fields, "souvenirs", "name", |row| {
-        json!({ "name": row.text("name"), "sizes": sizes_of(row.text("sizes")) })
-    });
-    body["refund_rules"] = rows(fields, "refund_rules", "until", |row| {
-        json!({ "until": f.from_input(row.text("until")), "percent": row.number("percent") })
-    });
+    body["souvenirs"] = rows(
+        fields,
+        "souvenirs",
+        "name",
+        |row| json!({ "name": row.text("name"), "sizes": sizes_of(row.text("sizes")) }),
+    );
+    body["refund_rules"] = rows(
+        fields,
+        "refund_rules",
+        "until",
+        |row| json!({ "until": f.from_input(row.text("until")), "percent": row.number("percent") }),
+    );
     body["eligibility"] = json!({
         "verified": fields.text("eligibility.verified"),
         "account_before": f.from_input(fields.text("eligibility.account_before")),

@@ -46,12 +46,7 @@ pub async fn cancel(browser: Browser, IdPath(id): IdPath, fields: Fields) -> Res
     done(&browser, id, fields, said.map(|_| ())).await
 }
 
-async fn done(
-    browser: &Browser,
-    id: Uuid,
-    fields: Fields,
-    said: std::result::Result<(), Fault>,
-) -> Result<Response> {
+async fn done(browser: &Browser, id: Uuid, fields: Fields, said: std::result::Result<(), Fault>) -> Result<Response> {
     match said {
         Ok(()) => Ok(go(format!("/organise/{id}"))),
         // Nobody of that name is a fault of the form, though its status says 404.

@@ -25,8 +25,14 @@ async fn signed_up<'a>(app: &'a App, name: &str) -> Tab<'a> {
     let mut tab = Tab::new(app, "ko");
     tab.get("/sign-up?next=/races").await;
     let email = format!("{name}@example.com");
-    let fields =
-        [("username", name), ("password", PASSWORD), ("name", "김하늘"), ("nickname", name), ("email", &email), ("next", "/races")];
+    let fields = [
+        ("username", name),
+        ("password", PASSWORD),
+        ("name", "김하늘"),
+        ("nickname", name),
+        ("email", &email),
+        ("next", "/races"),
+    ];
     let at = tab.send("/sign-up", &fields).await;
     assert_eq!(at.path, "/races", "{}", at.html);
     tab
@@ -56,7 +62,8 @@ async fn a_person_takes_a_place_and_pays_without_script() {
         let page = tab.send(&step("address"), &wrong).await;
         assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(page.html.contains("aria-invalid=\"true\"") && page.html.contains("세종대로 110"), "{}", page.html);
-        let right = [("recipient", "김하늘"), ("phone", "010-1234-5678"), ("postcode", "04524"), ("line1", "세종대로 110")];
+        let right =
+            [("recipient", "김하늘"), ("phone", "010-1234-5678"), ("postcode", "04524"), ("line1", "세종대로 110")];
         tab.send(&step("address"), &right).await;
         let back = tab.get(&format!("{}?step=souvenir", held.path)).await;
         assert!(back.html.contains("티셔츠") && back.html.contains(" checked"), "{}", back.html);
@@ -193,10 +200,19 @@ async fn every_page_is_there_in_both_languages() {
         let claimed = app.post(format!("/api/v1/races/{race}/registrations"), json!({})).by(&organiser).await.must(201);
         let registration = claimed.text("id");
         let paths = |own: bool| {
-            let mut paths: Vec<String> =
-                ["/", "/races", "/me", "/account", "/account/organiser", "/registrations", "/inbox", "/organise", "/organise/new"]
-                    .map(str::to_owned)
-                    .into();
+            let mut paths: Vec<String> = [
+                "/",
+                "/races",
+                "/me",
+                "/account",
+                "/account/organiser",
+                "/registrations",
+                "/inbox",
+                "/organise",
+                "/organise/new",
+            ]
+            .map(str::to_owned)
+            .into();
             paths.push(format!("/races/{race}"));
             paths.push(format!("/races/{race}/why?index=1"));
             paths.push(format!("/races/{race}/why"));
@@ -241,12 +257,23 @@ async fn an_organiser_makes_edits_and_handles_a_race() {
         tab.login(&organiser.username).await;
         tab.get("/organise/new").await;
         let mut fields = vec![
-            ("title", "가을 달리기"), ("place", "서울숲"), ("race_at", "2031-10-03T09:00"),
-            ("opens_at", "2031-09-01T10:00"), ("closes_at", "2031-08-01T10:00"), ("hold_s", "600"),
-            ("waitlist_hold_s", "86400"), ("return_to", "line"), ("souvenir_rule", "optional"),
-            ("eligibility.verified", "none"), ("courses[0].code", "km10"), ("courses[0].type", "km10"),
-            ("courses[0].capacity", "100"), ("courses[0].fee_won", "30,000"), ("souvenirs[0].name", "티셔츠"),
-            ("souvenirs[0].sizes", "S 10, M 20"), ("act", "save"),
+            ("title", "가을 달리기"),
+            ("place", "서울숲"),
+            ("race_at", "2031-10-03T09:00"),
+            ("opens_at", "2031-09-01T10:00"),
+            ("closes_at", "2031-08-01T10:00"),
+            ("hold_s", "600"),
+            ("waitlist_hold_s", "86400"),
+            ("return_to", "line"),
+            ("souvenir_rule", "optional"),
+            ("eligibility.verified", "none"),
+            ("courses[0].code", "km10"),
+            ("courses[0].type", "km10"),
+            ("courses[0].capacity", "100"),
+            ("courses[0].fee_won", "30,000"),
+            ("souvenirs[0].name", "티셔츠"),
+            ("souvenirs[0].sizes", "S 10, M 20"),
+            ("act", "save"),
         ];
         let wrong = tab.send("/organise/new", &fields).await;
         assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
