@@ -6,7 +6,6 @@ mod coverage;
 mod identity;
 mod operating;
 mod order_log;
-
 mod pages;
 mod pay;
 mod race;
