@@ -22,7 +22,6 @@ pub struct Me {
     pub birth_date: Option<String>,
     pub language: Tongue,
     pub role: String,
-    pub version: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -37,7 +36,6 @@ pub struct SignIn {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Race {
     pub id: String,
-    pub owner_id: String,
     pub version: i64,
     pub state: String,
     pub title: String,
@@ -131,7 +129,6 @@ pub struct Registration {
     pub souvenir: Option<SouvenirChoice>,
     pub state: String,
     pub next_step: Option<String>,
-    pub sequence: i64,
     pub log_index: i64,
     pub hold_expires_at: Option<UtcTime>,
     pub position: Option<i64>,
@@ -140,9 +137,7 @@ pub struct Registration {
     pub address: Option<Address>,
     pub payment: Option<Payment>,
     pub refund: Option<Refund>,
-    pub ended_by: Option<String>,
     pub replaced_by: Option<String>,
-    pub received_at: UtcTime,
 }
 
 impl Registration {
@@ -170,23 +165,16 @@ pub struct Address {
 pub struct Payment {
     pub id: String,
     pub state: String,
-    pub amount_won: Won,
-    #[serde(default)]
-    pub refunded_won: Won,
-    pub provider: String,
-    pub checkout_url: Option<String>,
 }
 
 /// A payment asked for by its own id.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PaymentOf {
-    pub state: String,
     pub subject: Subject,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Subject {
-    pub kind: String,
     pub id: String,
 }
 
@@ -203,7 +191,6 @@ pub struct Checkout {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Refund {
     pub amount_won: Won,
-    pub percent: i64,
     pub refunded_won: Won,
 }
 
@@ -216,7 +203,6 @@ pub struct Quote {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Registrant {
-    pub id: String,
     pub course: String,
     pub state: String,
     pub sequence: i64,
@@ -228,9 +214,7 @@ pub struct Registrant {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Offer {
     pub state: String,
-    pub origin: String,
     pub waiting: i64,
-    pub size: i64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
