@@ -28,8 +28,11 @@ async fn a_yard_names_what_is_away_and_takes_nothing_meanwhile() {
         let race = race::open(&app, &organiser, 5, json!({})).await;
         let member = app.member().await;
         app.settled().await;
-        let [identity, races, payments] = app.yard.databases() else { panic!("one per context") };
-        assert_eq!((identity.name(), races.name(), payments.name()), ("identity", "races", "payments"));
+        let [identity, races, payments, notify] = app.yard.databases() else { panic!("one per context") };
+        assert_eq!(
+            [identity, races, payments, notify].map(|db| db.name()),
+            ["identity", "races", "payments", "notify"]
+        );
 
         races.close().await;
         let ready = app.get("/health/ready").header("accept-language", "en").await.problem(503, "http/unavailable");

@@ -28,7 +28,6 @@ async fn an_unknown_address_says_so_in_the_callers_language() {
             );
         }
         for path in [
-            "/",
             "/api",
             "/api/v1",
             "/api/v2/races",
