@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod config;
+mod demo;
 mod doctor;
 mod migrate;
 mod offer;
@@ -32,6 +33,7 @@ use crate::config::{Config, Loaded};
 const EXAMPLES: &str = "Examples:
   madang                                     a yard on http://127.0.0.1:8080, its files in ./data
   madang admin create --username boss        its first account; the password is read from standard input
+  madang demo                                a yard with people and races to play with
   madang rehearse --people 10000 --capacity 100
   madang verify http://127.0.0.1:8080/api/v1/races/<id>
 
@@ -52,6 +54,8 @@ const ABOUT: &str = "Madang: when many people want few things, exactly N get one
 enum Command {
     /// Runs a yard (also without any command).
     Serve(serve::ServeArgs),
+    /// Runs a yard with people and races to play with.
+    Demo(demo::DemoArgs),
     /// Accounts with rights.
     Admin(admin::AdminArgs),
     /// The organiser's hand on the sale of a race.
@@ -115,6 +119,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, extra: Option<Router>) -> 
 async fn run(cli: Cli, extra: Option<Router>) -> Result<Exit> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args, extra).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Admin(args) => admin::run(args).await,
         Command::Offer(args) => offer::run(args).await,
         Command::Rehearse(args) => rehearse::run(args).await,

@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod directory;
 pub mod doctor;
 pub mod load;

@@ -5,6 +5,7 @@
 mod accounts;
 mod backup;
 mod crowd;
+mod demo;
 mod disk;
 mod kill;
 mod outage;

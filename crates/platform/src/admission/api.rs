@@ -274,7 +274,8 @@ impl Admission {
         }
         let mut closes_ms = seen.head.rules.closes_ms;
         if seen.at.elapsed() > MEMORY_AGE_MAX {
-            let seen = live.refresh(&self.0, MEMORY_AGE_MAX).await?;
+            // Why: the queue decides without a memory too, and says itself when the database is away.
+            let Ok(seen) = live.refresh(&self.0, MEMORY_AGE_MAX).await else { return Ok(None) };
             told = live.repeat(&seen.head, person, &request.want);
             closes_ms = seen.head.rules.closes_ms;
         }
