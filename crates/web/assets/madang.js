@@ -53,7 +53,16 @@ for (const place of document.querySelectorAll("[data-live]")) {
   const seen = (event) => {
     const now = JSON.parse(event.data);
     if (typeof now.remaining === "number") numbers(place, now.remaining, now.capacity);
-    if (state && now.state && !state.classList.contains(now.state)) location.reload();
+    for (const { code, remaining } of now.courses ?? []) {
+      const line = document.querySelector(`[data-course="${CSS.escape(code)}"]`);
+      if (line) numbers(line, remaining);
+    }
+    // Spread as above: all who watch hear of it in the same moment.
+    const changed = state && now.state && !state.classList.contains(now.state);
+    if (changed && !place.dataset.left) {
+      place.dataset.left = "1";
+      setTimeout(() => location.reload(), Math.random() * 1500);
+    }
   };
   stream.onmessage = seen;
   stream.addEventListener("race", seen);
