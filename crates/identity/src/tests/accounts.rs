@@ -19,12 +19,11 @@ async fn sign_up_makes_a_member() {
         let tokens = yard.login("haneul01").await;
         assert_eq!(yard.get("/api/v1/users/me", &tokens.access).await.must(200).body, me.body);
         let told = yard.events("user.saved").await;
-        assert_eq!(
-            told,
-            [
-                json!({"user_id": me.body["id"], "username": "haneul01", "name": "김하늘", "nickname": "n-haneul01", "version": 1})
-            ]
-        );
+        let saved = json!({
+            "user_id": me.body["id"], "username": "haneul01", "name": "김하늘", "nickname": "n-haneul01", "version": 1,
+            "language": "ko", "email": "haneul01@example.com", "role": "member",
+        });
+        assert_eq!(told, [saved]);
     }
 }
 
