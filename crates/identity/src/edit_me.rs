@@ -7,12 +7,12 @@ use axum::extract::State;
 use garde::Validate;
 use platform::db::Tx;
 use platform::http::auth::Member;
-use platform::http::{Body, IfMatch, Problem, ProblemBody, Result, codes};
+use platform::http::{Body, IfMatch, Language, Problem, ProblemBody, Result, codes};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::events::publish_saved;
-use crate::model::{Account, BirthDate, Email, Nickname, PersonName, Phone, Tongue};
+use crate::model::{Account, BirthDate, Email, Nickname, PersonName, Phone};
 use crate::read_me::Me;
 use crate::{App, store};
 
@@ -38,7 +38,7 @@ pub struct MeChange {
     #[schema(inline, value_type = Option<BirthDate>)]
     birth_date: Option<Option<BirthDate>>,
     #[garde(skip)]
-    language: Option<Tongue>,
+    language: Option<Language>,
 }
 
 #[utoipa::path(

@@ -3,6 +3,7 @@
 mod text;
 
 use kernel::{Role, UserId};
+use platform::http::Language;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub struct Account {
     pub identity_verified: bool,
     /// ISO 8601 calendar date.
     pub birth_date: Option<String>,
-    pub language: Tongue,
+    pub language: Language,
     pub role: Role,
     pub banned_ms: Option<i64>,
     pub ban_reason: Option<String>,
@@ -34,28 +35,6 @@ pub struct Account {
     pub tokens_after_ms: i64,
     pub version: i64,
     pub created_ms: i64,
-}
-
-/// The language of pages and notices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tongue {
-    #[default]
-    Ko,
-    En,
-}
-
-impl Tongue {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Tongue::Ko => "ko",
-            Tongue::En => "en",
-        }
-    }
-
-    pub fn parse(text: &str) -> Tongue {
-        if text == "en" { Tongue::En } else { Tongue::Ko }
-    }
 }
 
 impl Account {

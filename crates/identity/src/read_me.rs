@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use kernel::{Role, UserId, UtcTime};
 use platform::http::auth::Member;
-use platform::http::{Problem, Result, codes};
+use platform::http::{Language, Problem, Result, codes};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{Account, Tongue};
+use crate::model::Account;
 use crate::{App, store};
 
 /// A profile as its owner sees it.
@@ -27,7 +27,7 @@ pub struct Me {
     pub identity_verified: bool,
     #[schema(format = Date)]
     pub birth_date: Option<String>,
-    pub language: Tongue,
+    pub language: Language,
     pub role: Role,
     pub created_at: UtcTime,
     /// Rises with each change; send it as `If-Match` to edit only what you saw.

@@ -8,13 +8,13 @@ use garde::Validate;
 use http::StatusCode;
 use kernel::{Role, UserId};
 use platform::audit;
-use platform::http::{Body, Problem, ProblemBody, Result};
+use platform::http::{Body, Language, Problem, ProblemBody, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::events::publish_saved;
-use crate::model::{Account, Email, NewPassword, Nickname, PersonName, Tongue, Username};
+use crate::model::{Account, Email, NewPassword, Nickname, PersonName, Username};
 use crate::read_me::Me;
 use crate::{App, error, password, store};
 
@@ -101,7 +101,7 @@ pub async fn save(app: &App, draft: Draft) -> Result<Account> {
                     phone_verified: false,
                     identity_verified: false,
                     birth_date: None,
-                    language: Tongue::default(),
+                    language: Language::default(),
                     role: draft.role,
                     banned_ms: None,
                     ban_reason: None,

@@ -17,7 +17,6 @@ use crate::App;
 use crate::kinds;
 use crate::model::{Style, Values, render};
 use crate::outside::{Fault, Message};
-use crate::store::copies::language_of;
 use crate::store::deliveries::{self, DeliveryRow, Tried};
 use crate::texts::Texts;
 
@@ -131,7 +130,7 @@ async fn attempt(app: &App, channel: &str, row: &DeliveryRow) -> Result<Outcome,
     if let Some(user) = row.user_id {
         (email, slack, language) = deliveries::reached(&app.db, UserId(user)).await?;
     }
-    let language = language.as_deref().and_then(language_of).unwrap_or(Language::Ko);
+    let language = language.as_deref().and_then(Language::parse).unwrap_or_default();
     let message = message(app, row, &Texts::read(&app.db).await?, language);
     let sent = match channel {
         "email" => match (&app.outside.mail, email) {

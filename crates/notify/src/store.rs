@@ -208,7 +208,7 @@ pub async fn set_text(
     by: UserId,
     now_ms: i64,
 ) -> Result<(), DbError> {
-    let language = code(language);
+    let language = language.as_str();
     let Some(text) = text else {
         tx.run("DELETE FROM kind_text WHERE kind = $1 AND language = $2", args![kind, language]).await?;
         return Ok(());
@@ -219,13 +219,6 @@ pub async fn set_text(
                    changed_ms = excluded.changed_ms, changed_by = excluded.changed_by";
     tx.run(sql, args![kind, language, text.title.as_str(), text.body.as_str(), now_ms, by.0]).await?;
     Ok(())
-}
-
-pub fn code(language: Language) -> &'static str {
-    match language {
-        Language::Ko => "ko",
-        Language::En => "en",
-    }
 }
 
 /// What somebody chose otherwise than the default: kind, channel, wanted.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::list::NotificationBody;
 use crate::model::Style;
-use crate::store::{self, NoticeRow, Seen, copies};
+use crate::store::{self, NoticeRow, Seen};
 use crate::texts::Texts;
 use crate::unread::UnreadCount;
 
@@ -40,13 +40,7 @@ const IDLE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reader {
     user: UserId,
-    asked: Tongue,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Tongue {
-    Ko,
-    En,
+    asked: Language,
 }
 
 pub type Watched = Live<Reader, Inbox>;
@@ -89,11 +83,7 @@ pub async fn watch(
     if let Some(no) = sent {
         sent = Some(resume(&app, caller.user, style, no, &mut missed).await?);
     }
-    let asked = match style.language {
-        Language::Ko => Tongue::Ko,
-        Language::En => Tongue::En,
-    };
-    let inbox = app.watched.watch(Reader { user: caller.user, asked });
+    let inbox = app.watched.watch(Reader { user: caller.user, asked: style.language });
     let revocations = app.revocations.clone();
     let since_ms = app.db.clock().now_ms() - REVOCATION_LAG_MS;
     let coming = events(Follower { app, user: caller.user, style, sent, inbox });
@@ -240,11 +230,7 @@ async fn inbox(
     texts: &Texts,
 ) -> Result<Inbox, DbError> {
     let (unread, last, language) = store::standing(db, reader.user).await?;
-    let asked = match reader.asked {
-        Tongue::Ko => Language::Ko,
-        Tongue::En => Language::En,
-    };
-    let language = language.as_deref().and_then(copies::language_of).unwrap_or(asked);
+    let language = language.as_deref().and_then(Language::parse).unwrap_or(reader.asked);
     let style = Style { language, offset_s };
     let (mut recent, mut since, mut upto) = match &before {
         Some(before) => (before.0.recent.clone(), before.0.since, before.0.upto),

@@ -30,7 +30,7 @@ impl Texts {
     }
 
     fn own(&self, kind: &Kind, language: Language) -> Option<&store::TextRow> {
-        self.0.get(&(kind.code.to_owned(), store::code(language)))
+        self.0.get(&(kind.code.to_owned(), language.as_str()))
     }
 
     /// The text that counts.
@@ -177,7 +177,7 @@ fn check(kind: &Kind, change: &KindChange) -> Result<()> {
         let Some(text) = change.of(language) else { continue };
         for (part, template) in [("title", &text.title), ("body", &text.body)] {
             if let Err(message) = check_template(template, kind.values) {
-                problem = problem.and_field(&format!("{}.{part}", store::code(language)), "placeholder", message);
+                problem = problem.and_field(&format!("{}.{part}", language.as_str()), "placeholder", message);
             }
         }
     }

@@ -68,12 +68,35 @@ const ORGANISER: Account = Account { role: "company", username: "hangang", passw
 const RUNNER: Account = Account { role: "member", username: "haneul", password: PASSWORD };
 const FRIEND: Account = Account { role: "member", username: "bada", password: PASSWORD };
 
+/// Lies in the directory of a demo that was furnished to the end.
+const MARK: &str = "demo";
+
+/// Refuses a directory that is in use and no demo's: everybody knows the passwords of what would be put there.
+pub fn check_directory(data_dir: &Path) -> Result<()> {
+    let is_empty = match std::fs::read_dir(data_dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", data_dir.display())),
+    };
+    if !is_empty && !data_dir.join(MARK).exists() {
+        bail!(
+            "{} holds something that is no finished demo; name another directory, or remove it if a demo was ended there \
+             while it was being made",
+            data_dir.display()
+        );
+    }
+    Ok(())
+}
+
 /// Fills the yard that runs in this directory at this address. Where it was filled before, only a new opening is added.
 pub async fn furnish(yard: &Url, data_dir: &Path, clock: &Clock) -> Result<(Furnished, Crowd)> {
     let client = Client::new();
-    let body = json!({ "username": ADMIN.username, "password": PASSWORD, "nickname": "마당지기" });
-    let is_new = Reach::Running(data_dir.to_owned()).send(Method::POST, "/identity/admin", &body).await.is_ok();
-    let admin = Person::login(yard, &client, ADMIN.username).await.context("this directory is no demo's")?;
+    let is_new = !data_dir.join(MARK).exists();
+    if is_new {
+        let body = json!({ "username": ADMIN.username, "password": PASSWORD, "nickname": "마당지기" });
+        Reach::Running(data_dir.to_owned()).send(Method::POST, "/identity/admin", &body).await?;
+    }
+    let admin = Person::login(yard, &client, ADMIN.username).await?;
     let mut races = Vec::new();
     let organiser = if is_new {
         for (account, name, nickname) in
@@ -87,6 +110,8 @@ pub async fn furnish(yard: &Url, data_dir: &Path, clock: &Clock) -> Result<(Furn
     };
     if is_new {
         races = organiser.races_in_every_state(clock.now_ms()).await?;
+        std::fs::write(data_dir.join(MARK), "Its accounts' passwords are public.\n")
+            .context("the demo cannot be marked")?;
     }
     let opens_ms = clock.now_ms() + i64::try_from(OPENS_IN.as_millis())?;
     let opening = organiser
@@ -248,7 +273,10 @@ impl Crowd {
         let wait_ms = u64::try_from(self.opens_ms - clock.now_ms()).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(wait_ms) + HEAD_START).await;
         for person in people {
-            person.post(&format!("/api/v1/races/{}/registrations", self.race), json!({})).await?;
+            // Who is refused goes home; the others come all the same.
+            if let Err(error) = person.post(&format!("/api/v1/races/{}/registrations", self.race), json!({})).await {
+                tracing::warn!(%error, "one of the demo's crowd got no place");
+            }
             tokio::time::sleep(BETWEEN).await;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use kernel::{UtcTime, Won};
 use serde::Deserialize;
 
-use crate::session::Tongue;
+use platform::http::Language;
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Page<T> {
@@ -20,7 +20,7 @@ pub struct Me {
     pub email: Option<String>,
     pub phone: Option<String>,
     pub birth_date: Option<String>,
-    pub language: Tongue,
+    pub language: Language,
     pub role: String,
 }
 

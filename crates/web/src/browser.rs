@@ -16,7 +16,7 @@ use crate::api::{self, Api, Call};
 use crate::fault::{Fault, Result};
 use crate::frame::Frame;
 use crate::seal::Sealer;
-use crate::session::{Refreshes, Session, Tokens, Tongue};
+use crate::session::{Refreshes, Session, Tokens};
 use crate::texts::texts;
 
 /// As long as a refresh token, in seconds.
@@ -118,19 +118,18 @@ impl Browser {
     }
 
     /// His setting, then the footer's switch, then what the browser accepts.
-    pub fn tongue(&self) -> Tongue {
+    pub fn language(&self) -> Language {
         let set = lock(&self.0.me).as_ref().map(|me| me.language);
         let chosen = || lock(&self.0.session).language;
-        let accepted = || if self.0.accepted == Language::En { Tongue::En } else { Tongue::Ko };
-        set.or_else(chosen).unwrap_or_else(accepted)
+        set.or_else(chosen).unwrap_or(self.0.accepted)
     }
 
     pub fn frame(&self) -> Frame {
-        let tongue = self.tongue();
+        let language = self.language();
         let token = self.0.web.sealer.form_token(&self.session().id);
         Frame {
-            t: texts(tongue.into()),
-            lang: tongue.as_str(),
+            t: texts(language),
+            lang: language.as_str(),
             me: self.me(),
             token,
             path: self.0.path.clone(),
@@ -147,7 +146,7 @@ impl Browser {
         self.0.came.as_ref().is_some_and(|session| self.0.web.sealer.is_form_token(&session.id, token))
     }
 
-    pub fn set_language(&self, language: Tongue) {
+    pub fn set_language(&self, language: Language) {
         lock(&self.0.session).language = Some(language);
     }
 
@@ -181,10 +180,10 @@ impl Browser {
     /// Calls the API as whoever is signed in. A sign-in that ended meanwhile is renewed once.
     pub async fn send(&self, call: Call<'_>) -> std::result::Result<Response, Fault> {
         let Inner { web, from, .. } = &*self.0;
-        let tongue = self.tongue().as_str();
+        let language = self.language().as_str();
         let tokens = self.tokens();
         let access = tokens.as_ref().map(|tokens| tokens.access.as_str());
-        let first = web.api.send(from, tongue, access, &call).await;
+        let first = web.api.send(from, language, access, &call).await;
         let (fault, tokens) = match (first, &tokens) {
             (Err(fault), Some(tokens)) if fault.wants_sign_in() => (fault, tokens),
             (answer, _) => return answer,
@@ -192,7 +191,7 @@ impl Browser {
         match self.renew(&tokens.refresh).await? {
             Some(renewed) => {
                 lock(&self.0.session).tokens = Some(renewed.clone());
-                web.api.send(from, tongue, Some(&renewed.access), &call).await
+                web.api.send(from, language, Some(&renewed.access), &call).await
             }
             None => {
                 self.begin(None);

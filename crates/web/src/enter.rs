@@ -69,12 +69,12 @@ pub async fn sign_up(browser: Browser, fields: Fields) -> Result<Response> {
         "username": fields.text("username"), "password": fields.raw("password"), "name": fields.text("name"),
         "nickname": fields.text("nickname"), "email": fields.text("email"),
     });
-    let tongue = browser.tongue();
+    let chosen = browser.language();
     if let Err(fault) = browser.say::<Value>(Method::POST, "/api/v1/users", &body).await {
         return Ok(again(fault.status, &SignUpPage { f: browser.frame(), form: Form::failed(fields, fault) }));
     }
     enter(&browser, &fields).await?;
-    let language = json!({ "language": tongue });
+    let language = json!({ "language": chosen });
     browser.say::<Value>(Method::PATCH, "/api/v1/users/me", &language).await?;
     Ok(go(own_path(fields.text("next"))))
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, FixedOffset, NaiveDateTime, Offset, TimeZone, Utc};
 use kernel::{UtcTime, Won};
 use serde_json::{Value, json};
 
-use crate::answers::Me;
+use crate::answers::{Course, Me};
 use crate::assets;
 use crate::texts::{Texts, fill};
 
@@ -100,7 +100,20 @@ impl Frame {
     }
 
     pub fn won(&self, won: &Won) -> String {
-        if won.0 == 0 { self.t.free.to_owned() } else { fill(self.t.won, &[&won.grouped()]) }
+        fill(self.t.won, &[&won.grouped()])
+    }
+
+    /// What something costs, which may be nothing.
+    pub fn price(&self, won: &Won) -> String {
+        if won.0 == 0 { self.t.free.to_owned() } else { self.won(won) }
+    }
+
+    /// A course by its kind and, where that does not say it, its distance.
+    pub fn course(&self, course: &Course) -> String {
+        match course.kind.as_str() {
+            "km5" | "km10" | "free" => course.distance(),
+            kind => format!("{} {}", self.state(kind), course.distance()),
+        }
     }
 
     pub fn percent(&self, rate: &Option<f64>) -> String {

@@ -10,7 +10,7 @@ use crate::browser::Browser;
 use crate::fault::Result;
 use crate::forms::Fields;
 use crate::frame::{Frame, go, own_path, page};
-use crate::session::Tongue;
+use platform::http::Language;
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -29,7 +29,7 @@ pub async fn home(browser: Browser) -> Result<Response> {
 
 /// Kept with the account where somebody is signed in, else in the cookie.
 pub async fn language(browser: Browser, fields: Fields) -> Result<Response> {
-    let language = if fields.text("language") == "en" { Tongue::En } else { Tongue::Ko };
+    let language = Language::parse(fields.text("language")).unwrap_or_default();
     browser.set_language(language);
     if browser.me().is_some() {
         let change = json!({ "language": language });

@@ -22,7 +22,7 @@ pub struct Session {
     pub id: String,
     pub tokens: Option<Tokens>,
     /// Chosen in the footer.
-    pub language: Option<Tongue>,
+    pub language: Option<Language>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,33 +33,8 @@ pub struct Tokens {
     pub refresh: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tongue {
-    Ko,
-    En,
-}
-
-impl Tongue {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Tongue::Ko => "ko",
-            Tongue::En => "en",
-        }
-    }
-}
-
-impl From<Tongue> for Language {
-    fn from(tongue: Tongue) -> Language {
-        match tongue {
-            Tongue::Ko => Language::Ko,
-            Tongue::En => Language::En,
-        }
-    }
-}
-
 impl Session {
-    pub fn begin(tokens: Option<Tokens>, language: Option<Tongue>) -> Self {
+    pub fn begin(tokens: Option<Tokens>, language: Option<Language>) -> Self {
         Self { id: Uuid::new_v4().simple().to_string(), tokens, language }
     }
 }

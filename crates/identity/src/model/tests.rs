@@ -104,7 +104,7 @@ fn nobody_suspends_upwards() {
         phone_verified: false,
         identity_verified: false,
         birth_date: None,
-        language: Tongue::Ko,
+        language: Language::Ko,
         role,
         banned_ms: None,
         ban_reason: None,

@@ -1,11 +1,11 @@
 use kernel::{Cursor, Role, UserId};
 use platform::db::{Db, DbError, FromQueryResult, Query, Tx, args};
-use platform::http::Problem;
+use platform::http::{Language, Problem};
 use platform::search::Index;
 use uuid::Uuid;
 
 use crate::error;
-use crate::model::{Account, Tongue, fold};
+use crate::model::{Account, fold};
 
 /// What managers find people by.
 pub const SEARCH: Index = Index("account_search");
@@ -52,7 +52,7 @@ impl From<AccountRow> for Account {
             phone_verified: row.phone_verified_ms.is_some(),
             identity_verified: row.identity_verified_ms.is_some(),
             birth_date: row.birth_date,
-            language: Tongue::parse(&row.language),
+            language: Language::parse(&row.language).unwrap_or_default(),
             // Why: a role that a newer version wrote gives no right that this one does not know.
             role: Role::parse(&row.role).unwrap_or(Role::Member),
             banned_ms: row.banned_ms,

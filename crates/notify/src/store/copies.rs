@@ -43,15 +43,7 @@ pub async fn admins(query: &impl Query) -> Result<Vec<UserId>, DbError> {
 /// What somebody set; `None` for who is not known.
 pub async fn language(query: &impl Query, user: UserId) -> Result<Option<Language>, DbError> {
     let row = query.one::<(Option<String>,)>("SELECT language FROM person WHERE user_id = $1", args![user.0]).await?;
-    Ok(row.and_then(|row| row.0).as_deref().and_then(language_of))
-}
-
-pub fn language_of(text: &str) -> Option<Language> {
-    match text {
-        "ko" => Some(Language::Ko),
-        "en" => Some(Language::En),
-        _ => None,
-    }
+    Ok(row.and_then(|row| row.0).as_deref().and_then(Language::parse))
 }
 
 #[derive(Clone, Debug, FromQueryResult)]

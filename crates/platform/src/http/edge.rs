@@ -119,8 +119,7 @@ fn write_problem(response: &mut Response, problem: &Problem, language: Language,
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let tongue = if language == Language::Ko { "ko" } else { "en" };
-    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(tongue));
+    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language.as_str()));
     *response.body_mut() = Body::from(body);
 }
 

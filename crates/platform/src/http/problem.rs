@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::db::DbError;
@@ -158,13 +158,27 @@ impl Problem {
 }
 
 /// A language we have texts in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Language {
+    #[default]
     Ko,
     En,
 }
 
 impl Language {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Language::Ko => "ko",
+            Language::En => "en",
+        }
+    }
+
+    /// The language of a code; `None` for one we have no texts in.
+    pub fn parse(code: &str) -> Option<Language> {
+        [Language::Ko, Language::En].into_iter().find(|language| language.as_str() == code)
+    }
+
     /// The first of `Accept-Language` that we have; Korean otherwise.
     pub fn accepted(header: Option<&HeaderValue>) -> Language {
         let listed = header.and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::serve::signals;
 use super::{Exit, say, say_json, usage};
 use crate::config::Config;
-use crate::demo::{Furnished, PASSWORD, furnish};
+use crate::demo::{Furnished, PASSWORD, check_directory, furnish};
 use crate::yard::Yard;
 
 const EXAMPLES: &str = "Examples:
@@ -41,6 +41,10 @@ pub async fn run(args: DemoArgs) -> Result<Exit> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let sources = Sources::process().flag("http.bind", "demo", Some(loopback)).flag("http.port", "--port", args.port);
     let config = Config::load(&sources).map_err(|problems| usage(problems.into()))?.settings.quiet();
+    if !config.db.url.expose().is_empty() {
+        return Err(usage(anyhow::anyhow!("a demo lives in its own directory: unset MADANG__DB__URL")));
+    }
+    check_directory(&args.data_dir).map_err(usage)?;
     let address = config.http.address();
     let stop = CancellationToken::new();
     let signals = signals()?;
@@ -69,7 +73,9 @@ async fn play(args: &DemoArgs, url: &Url, clock: &Clock) -> Result<()> {
     } else {
         say(told(&furnished))
     }
-    crowd.come(clock).await?;
+    if let Err(error) = crowd.come(clock).await {
+        tracing::warn!(error = format!("{error:#}"), "the demo's crowd stays away");
+    }
     std::future::pending().await
 }
 

@@ -72,3 +72,20 @@ async fn a_demo_can_be_walked_through_at_once() {
     assert_eq!(told["races"].as_array().unwrap().len(), 1, "{told}");
     child.kill().await.unwrap();
 }
+
+/// Everybody knows a demo's passwords: none of them gets into a yard that is somebody's.
+#[tokio::test]
+async fn a_demo_stays_out_of_other_yards() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.data()).unwrap();
+    std::fs::write(home.data().join("races.db"), "somebody's").unwrap();
+    let directory = home.data().to_str().unwrap();
+    let refused = home.run(["demo", "--port", "0", "--data-dir", directory]).await.must(2);
+    assert!(refused.err.contains("no finished demo"), "{refused:?}");
+
+    let shared = Home::new().with("MADANG__DB__URL", "postgres://127.0.0.1:1/yard");
+    let directory = shared.data().to_str().unwrap();
+    let refused = shared.run(["demo", "--port", "0", "--data-dir", directory]).await.must(2);
+    assert!(refused.err.contains("MADANG__DB__URL"), "{refused:?}");
+    assert!(!shared.data().exists(), "nothing was begun");
+}

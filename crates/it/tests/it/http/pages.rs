@@ -87,10 +87,13 @@ async fn a_person_takes_a_place_and_pays_without_script() {
 
         // And leaves with what the page had promised.
         assert!(late.get(&held.path).await.status == StatusCode::NOT_FOUND, "a place is shown to its owner only");
-        tab.get(&format!("{}/leave", held.path)).await;
+        let leave = tab.get(&format!("{}/leave", held.path)).await;
         let left = tab.send(&format!("{}/leave", held.path), &[]).await;
         assert_eq!(left.path, held.path);
-        tab.until(&held.path, "badge cancelled").await;
+        let ended = tab.until(&held.path, "badge cancelled").await;
+        for page in [&ticket, &leave, &ended] {
+            assert!(!page.html.contains("무료"), "no money back is not a price: {}", page.html);
+        }
     })
     .await;
 }
